@@ -1,0 +1,271 @@
+/* The outer half's loop: sleeps until a signal, a request, the end of the task or a deadline comes. */
+#define _GNU_SOURCE
+#include "supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const double SENTINEL_WAIT = 0.05; /* slurmd signals a tree within far less */
+#ifndef TOOL_GRACE_SECONDS /* tests have a shorter one */
+#define TOOL_GRACE_SECONDS 8
+#endif
+static const double TOOL_GRACE = TOOL_GRACE_SECONDS; /* to end by itself once it cannot write any more */
+enum { END_ROUNDS = 500, END_PAUSE_NS = 10000000, REAP_ROUNDS = 5000, REAP_PAUSE_NS = 1000000 };
+
+static void send_signal(pid_t pid, void *number)
+{
+    kill(pid, *(int *)number); /* gone already: nothing to do */
+}
+
+static void count_process(pid_t pid, void *count)
+{
+    (void)pid;
+    ++*(int *)count;
+}
+
+static void visit_tree(struct supervisor *self, visit_process visit, void *data)
+{
+    pid_t except[SIDECARS_MAX + 2] = {self->sentinel, self->tool};
+    memcpy(except + 2, self->task->options->sidecars, sizeof self->task->options->sidecars);
+    pid_t root = self->task->namespaces ? self->task->child : getpid();
+    visit_descendants(root, except, sizeof except / sizeof *except, visit, data);
+}
+
+void signal_tree(struct supervisor *self, int number)
+{
+    visit_tree(self, send_signal, &number);
+}
+
+/* Ends every process of the task. In namespaces the kernel does it at once. */
+void end_tree(struct supervisor *self)
+{
+    const struct timespec pause = {.tv_nsec = END_PAUSE_NS};
+    for (int round = 0; round < END_ROUNDS; round++) {
+        int left = 0;
+        if (self->task->namespaces)
+            kill(self->task->child, SIGKILL);
+        else
+            signal_tree(self, SIGKILL);
+        for (int status; waitpid(-1, &status, WNOHANG) > 0;)
+            ;
+        visit_tree(self, count_process, &left);
+        if (left == 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
+    complain("some processes of the task do not end; Slurm will see to them");
+}
+
+/* Kills a child that was not reaped yet: after that its number may be another's. */
+static void kill_child(pid_t pid)
+{
+    siginfo_t info;
+    if (pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+        kill(pid, SIGKILL); /* sidecars block all other signals */
+}
+
+/* Ends and reaps what is left of us. Where anything of a step still lives when its task has ended, slurmstepd
+ * looks again only a second later (24.11.5, 2026-11: one start in ten took 1.1 s longer). */
+static void end_helpers(const struct supervisor *self)
+{
+    const struct timespec pause = {.tv_nsec = REAP_PAUSE_NS};
+    kill_child(self->sentinel);
+    for (int index = 0; index < SIDECARS_MAX; index++)
+        kill_child(self->task->options->sidecars[index]);
+    if (self->task->namespaces)
+        kill_child(self->task->child); /* PID 1; it has told us the end and may still live */
+    for (int round = 0; round < REAP_ROUNDS; round++) {
+        int status;
+        pid_t pid;
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+            ;
+        if (pid < 0)
+            return; /* none left */
+        nanosleep(&pause, NULL);
+    }
+}
+
+static _Noreturn void leave(struct supervisor *self, int status)
+{
+    if (!self->task->namespaces)
+        end_tree(self); /* background processes end with the task, as in any step */
+    end_helpers(self);
+    leave_with(status);
+}
+
+static void forward(struct supervisor *self, int number)
+{
+    unsigned char byte = (unsigned char)number;
+    if (self->task->namespaces ? !write_all(self->task->signal_pipe, &byte, 1)
+                               : kill(self->task->child, number) != 0 && errno != ESRCH)
+        complain("cannot pass signal %d on: %s", number, strerror(errno));
+}
+
+static void receive_status(struct supervisor *self)
+{
+    struct message message;
+    if (read_all(self->task->status_pipe, &message, sizeof message)) {
+        if (message.kind == MSG_ENDED) {
+            self->task->ended = true;
+            self->task->status = message.value;
+        }
+        return;
+    }
+    close(self->task->status_pipe); /* PID 1 has gone */
+    self->task->status_pipe = -1;
+}
+
+static void reap(struct supervisor *self)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (pid == self->tool) {
+            tool_ended(self, status);
+            continue;
+        }
+        if (pid != self->task->child)
+            continue;
+        while (self->task->status_pipe >= 0)
+            receive_status(self); /* what PID 1 told before it ended; the pipe ends with it */
+        if (!self->task->ended) {
+            self->task->ended = true;
+            self->task->status = self->task->namespaces ? SIGKILL : status;
+        }
+    }
+}
+
+static void receive_signal(struct supervisor *self)
+{
+    struct signalfd_siginfo info;
+    if (read(self->signals, &info, sizeof info) != sizeof info)
+        return;
+    int number = (int)info.ssi_signo;
+    double now = now_seconds();
+    if (number == SIGCHLD)
+        return reap(self);
+    if (info.ssi_pid == (unsigned)getpid())
+        return; /* our own SIGPIPE, from a complaint that nobody reads: the program must not get it */
+    if (self->parked_until > 0) { /* the program is gone: nothing to wait for */
+        if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
+            leave(self, number);
+        return;
+    }
+    if (number > SIGNAL_MAX || now - self->sentinel_saw[number] < SENTINEL_WAIT)
+        return;
+    self->forward_due[number] = now + SENTINEL_WAIT;
+}
+
+static void receive_sentinel(struct supervisor *self)
+{
+    unsigned char number;
+    if (!read_all(self->sentinel_pipe, &number, 1)) {
+        close(self->sentinel_pipe);
+        self->sentinel_pipe = -1;
+        return;
+    }
+    if (number <= SIGNAL_MAX) {
+        self->sentinel_saw[number] = now_seconds();
+        self->forward_due[number] = 0;
+    }
+}
+
+static double earliest(double one, double other)
+{
+    return one <= 0 ? other : other <= 0 || one < other ? one : other;
+}
+
+/* Milliseconds until the next deadline, rounded up; -1 for none. */
+static int time_left(const struct supervisor *self)
+{
+    double next = earliest(self->held_until, self->parked_until);
+    if (self->tool > 0)
+        next = earliest(next, self->tool_deadline);
+    for (int number = 1; number <= SIGNAL_MAX; number++)
+        next = earliest(next, self->forward_due[number]);
+    if (next <= 0)
+        return -1;
+    double left = next - now_seconds();
+    return left <= 0 ? 0 : left > 3600 ? 3600000 : (int)(left * 1000) + 1;
+}
+
+/* Ends the tool, first gently: what it holds stopped must not come to harm. */
+static void end_tool(struct supervisor *self)
+{
+    if (self->tool_timed_out || !stop_tool_writing(self->tool))
+        kill(self->tool, SIGKILL);
+    self->tool_timed_out = true;
+}
+
+static void meet_deadlines(struct supervisor *self)
+{
+    double now = now_seconds();
+    for (int number = 1; number <= SIGNAL_MAX; number++)
+        if (self->forward_due[number] > 0 && now >= self->forward_due[number]) {
+            self->forward_due[number] = 0;
+            forward(self, number);
+        }
+    if (self->tool > 0 && now >= self->tool_deadline) {
+        end_tool(self);
+        self->tool_deadline = now + TOOL_GRACE;
+    }
+    if (self->held_until > 0 && now >= self->held_until) {
+        self->held_until = 0;
+        complain("nobody ended the hold after a checkpoint; the program goes on");
+        signal_tree(self, SIGCONT);
+    }
+    if (self->parked_until > 0 && now >= self->parked_until) {
+        complain("the program was ended after a checkpoint, but nobody ended its job; "
+                 "bring it back with 'syscr restart'");
+        leave(self, EXIT_UNFINISHED << 8); /* not 0: the job is not done, and others may wait for it */
+    }
+}
+
+static void start(struct supervisor *self)
+{
+    self->sentinel_pipe = start_sentinel(&self->sentinel);
+    if (self->sentinel_pipe < 0)
+        complain("no sentinel (%s): some signals may arrive twice", strerror(errno));
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    self->signals = signalfd(-1, &all, SFD_CLOEXEC);
+    if (self->signals < 0)
+        complain("cannot receive signals: %s", strerror(errno));
+}
+
+_Noreturn void supervise(struct task *task)
+{
+    struct supervisor self = {.task = task, .client = -1, .tool_output = -1, .sentinel_pipe = -1};
+    start(&self);
+    reap(&self); /* what ended before the signalfd was there */
+    for (;;) {
+        if (task->ended && self.parked_until == 0 && self.tool == 0)
+            leave(&self, task->status);
+        struct pollfd polled[] = {
+            {.fd = self.signals, .events = POLLIN},
+            {.fd = self.sentinel_pipe, .events = POLLIN},
+            {.fd = task->status_pipe, .events = POLLIN},
+            {.fd = task->options->control_fd, .events = POLLIN},
+        };
+        if (poll(polled, sizeof polled / sizeof *polled, time_left(&self)) < 0)
+            continue;
+        if (polled[2].revents)
+            receive_status(&self);
+        if (polled[1].revents)
+            receive_sentinel(&self);
+        if (polled[0].revents)
+            receive_signal(&self);
+        if (polled[3].revents)
+            accept_request(&self);
+        meet_deadlines(&self);
+    }
+}

@@ -1,0 +1,34 @@
+/* Shared by supervise.c (the loop) and control.c (requests): the state of the outer half. */
+#ifndef SYSCR_SUPERVISE_H
+#define SYSCR_SUPERVISE_H
+
+#include "launcher.h"
+
+struct supervisor {
+    struct task *task;
+    pid_t sentinel;
+    int sentinel_pipe;
+    int signals; /* signalfd */
+    double sentinel_saw[SIGNAL_MAX + 1];
+    double forward_due[SIGNAL_MAX + 1]; /* 0: nothing to pass on */
+
+    int client;           /* connection that waits for the tool, or -1 */
+    pid_t tool;           /* running dump tool, or 0 */
+    int tool_output;      /* memfd */
+    double tool_started;
+    double tool_deadline;
+    bool tool_timed_out;
+    double tool_hold;     /* seconds to hold after success, 0: none */
+
+    double held_until;    /* tree stopped by us until then, 0: not */
+    double parked_until;  /* tree ended by us; Slurm ends the step, 0: not */
+};
+
+/* control.c */
+void accept_request(struct supervisor *self);
+void tool_ended(struct supervisor *self, int status);
+/* supervise.c */
+void signal_tree(struct supervisor *self, int number);
+void end_tree(struct supervisor *self);
+
+#endif

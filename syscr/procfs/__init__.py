@@ -1,0 +1,1 @@
+"""What the kernel says of processes, their files and sockets, and of this node; read only."""
