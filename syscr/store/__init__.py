@@ -1,0 +1,1 @@
+"""The image store: ``directory.DirectoryStore`` is the Store port; start with ``layout.py``."""
