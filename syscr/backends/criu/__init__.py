@@ -1,0 +1,1 @@
+"""CRIU in ROOTLESS mode: builders, parsers, failures explained, and the thin backend."""

@@ -1,0 +1,1 @@
+"""DMTCP: the program is started under it; no privilege on the node."""
