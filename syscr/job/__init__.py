@@ -1,0 +1,1 @@
+"""What runs inside an allocation: starting or restoring one task (``run``), and the node worker."""

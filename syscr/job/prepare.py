@@ -1,0 +1,89 @@
+"""What has to be true before a task is restored: the right rank, a fitting node, files as they were."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from syscr.compatibility import check_host
+from syscr.errors import RestartError
+from syscr.job import rollback
+from syscr.job.launcher import Launcher
+from syscr.model import Image, TaskImage, TaskSpec
+from syscr.procfs.host import read_host_facts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task that may be restored now.
+
+    Attributes:
+        spec: Its new life, with the command it was started with.
+        task: Its part of the image.
+        data_dir: Absolute folder of its files.
+    """
+
+    spec: TaskSpec
+    task: TaskImage
+    data_dir: str
+
+
+def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
+    """Check what can be checked, bring files back and go to the working directory.
+
+    Raises:
+        ImageIncompatibleError: Another CPU or architecture, or the launcher of the image is gone.
+        RestartError: A file is gone or shorter than it was, or the step has another size.
+    """
+    task = _find_task(image, spec)
+    for remark in check_host(image, task.node, read_host_facts(spec.node)):
+        log.info("%s", remark)
+    launcher.check_image(image)
+    plan = rollback.plan_rollback(task, _current_outputs(), rollback.file_size)
+    name = f"step {spec.number}.{spec.step} task {spec.rank}"
+    if plan.problems:
+        raise RestartError(
+            f"cannot restore {name} from image '{image.image_id}': {'; '.join(plan.problems)}",
+            hint="put the files back as they were, or restart from an older image with "
+            "'syscr restart --image ID'",
+        )
+    try:
+        os.chdir(task.working_dir)
+    except OSError as error:
+        raise RestartError(
+            f"cannot restore {name}: its working directory '{task.working_dir}' is not there: "
+            f"{error.strerror}"
+        ) from error
+    data_dir = str(Path(image.path, task.data_dir))
+    run_dir = Path(spec.run_dir)  # <folder>/run/<life> -> <folder>/cut/<life>
+    keep_dir = run_dir.parent.with_name("cut") / run_dir.name
+    for remark in rollback.apply_rollback(plan, data_dir, str(keep_dir)):
+        log.info("%s", remark)
+    restored = replace(spec, restored_from=image.image_id, argv=task.argv)
+    return Prepared(restored, task, data_dir)
+
+
+def _find_task(image: Image, spec: TaskSpec) -> TaskImage:
+    """Return the rank's part of the image."""
+    for task in image.manifest.tasks:
+        if task.rank == spec.rank and image.manifest.task_count == spec.task_count:
+            return task
+    raise RestartError(
+        f"cannot restore task {spec.rank} of {spec.task_count}: image '{image.image_id}' holds "
+        f"{image.manifest.task_count} tasks",
+        hint=f"start the step with {image.manifest.task_count} tasks (-n {image.manifest.task_count})",
+    )
+
+
+def _current_outputs() -> frozenset[str]:
+    """Return the regular files that standard output and error of this task are."""
+    return frozenset(
+        os.readlink(f"/proc/self/fd/{number}")
+        for number in (1, 2)
+        if stat.S_ISREG(os.fstat(number).st_mode)
+    )

@@ -1,0 +1,169 @@
+"""Bringing files back to what they were when an image was taken.
+
+Files that the job had open for writing are cut to their recorded size, so that output has no repeat;
+what is cut off is kept in the job's folder. Node-local files (/dev/shm, /tmp) come back from the image.
+``plan_rollback`` is pure; ``apply_rollback`` acts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from syscr.errors import RestartError
+from syscr.model import TaskImage
+from syscr.units import format_size
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What has to be done before a task may be restored.
+
+    Attributes:
+        cuts: (path, size in bytes) of files that have grown.
+        copies: (path, name of the copy, permission bits) of node-local files.
+        problems: What makes the restore impossible, one line each.
+    """
+
+    cuts: tuple[tuple[str, int], ...] = ()
+    copies: tuple[tuple[str, str, int], ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def plan_rollback(
+    image: TaskImage, current_outputs: frozenset[str], size_of: Callable[[str], int | None]
+) -> Rollback:
+    """Compare recorded files with those of today.
+
+    Args:
+        image: The task inside the image.
+        current_outputs: Paths that descriptors 1 and 2 of the new task point to.
+        size_of: Size of a file in bytes, None where there is none.
+
+    Standard output and error of the old job are replaced by the new job's; they are cut only where
+    they are the same file.
+    """
+    replaced = {path for path in image.stdio[1:] if path.startswith("/")} - current_outputs
+    cuts: list[tuple[str, int]] = []
+    copies: list[tuple[str, str, int]] = []
+    problems: list[str] = []
+    for file in image.open_files:
+        if file.copy:
+            copies.append((file.path, file.copy, file.mode))
+            continue
+        if file.path in replaced:
+            continue
+        size = size_of(file.path)
+        kind = "writing" if file.writable else "reading"
+        if size is None:
+            problems.append(f"'{file.path}', which it had open for {kind}, is gone")
+        elif size < file.size_bytes:
+            problems.append(
+                f"'{file.path}', which it had open for {kind}, has {format_size(size)} "
+                f"({size} bytes), but had {file.size_bytes} bytes when the image was taken"
+            )
+        elif size > file.size_bytes and file.writable:
+            cuts.append((file.path, file.size_bytes))
+        elif size > file.size_bytes:
+            problems.append(
+                f"'{file.path}', which it had open for reading, has grown from {file.size_bytes} to "
+                f"{size} bytes since the image was taken"
+            )
+    return Rollback(tuple(cuts), tuple(copies), tuple(problems))
+
+
+def file_size(path: str) -> int | None:
+    """Return the size of a regular file in bytes; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def apply_rollback(plan: Rollback, data_dir: str, keep_dir: str) -> tuple[str, ...]:
+    """Cut and copy; returns one remark per file.
+
+    Args:
+        plan: What to do; must have no problems.
+        data_dir: Folder of the task inside the image.
+        keep_dir: Where the cut-off ends are kept; made when needed.
+
+    Raises:
+        RestartError: A file cannot be brought back; nothing of the image is touched, and every end
+            that was cut off is in ``keep_dir``.
+    """
+    remarks = []
+    for path, size in plan.cuts:
+        try:
+            kept = _cut(path, size, keep_dir)
+        except OSError as error:
+            raise RestartError(
+                f"cannot cut '{path}' back to {size} bytes: {error.strerror}",
+                hint="make room or give yourself permission, then restart again",
+            ) from error
+        remarks.append(f"'{path}' was cut back to {size} bytes; the rest is in '{kept}'")
+    for path, name, mode in plan.copies:
+        try:
+            _put_back(Path(data_dir, name), Path(path), mode)
+        except OSError as error:
+            raise RestartError(
+                f"cannot bring back node-local file '{path}': {error.strerror}"
+            ) from error
+    return tuple(remarks)
+
+
+def _cut(path: str, size: int, keep_dir: str) -> str:
+    """Keep the end of a file, then cut it off; synced in this order."""
+    Path(keep_dir).parent.mkdir(mode=0o700, exist_ok=True)
+    Path(keep_dir).mkdir(mode=0o700, exist_ok=True)
+    number = len(os.listdir(keep_dir))
+    target = Path(keep_dir, f"{number:03d}.{os.fsdecode(os.fsencode(Path(path).name)[-100:])}")
+    with open(path, "r+b", buffering=0) as source, open(target, "xb", buffering=0) as end:
+        os.fchmod(end.fileno(), 0o600)
+        _copy_data(source.fileno(), end.fileno(), size)
+        os.fsync(end.fileno())
+        source.truncate(size)
+    return str(target)
+
+
+def _copy_data(source: int, target: int, start: int) -> None:
+    """Copy a file from ``start`` to its end; holes stay holes."""
+    end = os.fstat(source).st_size
+    position = start
+    while position < end:
+        try:
+            position = os.lseek(source, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break  # nothing but a hole is left
+        hole = os.lseek(source, position, os.SEEK_HOLE)
+        while position < hole and (
+            chunk := os.pread(source, min(_CHUNK_BYTES, hole - position), position)
+        ):
+            position += os.pwrite(target, chunk, position - start)
+    os.ftruncate(target, max(0, end - start))
+
+
+def _put_back(source: Path, target: Path, mode: int) -> None:
+    """Copy a node-local file to its place; never through a link, never over another user's file."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        pass
+    else:
+        if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
+            raise PermissionError(1, "something else of that name is in the way")
+        target.unlink()
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb", buffering=0), source.open("rb") as original:
+        _copy_data(original.fileno(), descriptor, 0)
+        os.fchmod(descriptor, mode)

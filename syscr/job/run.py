@@ -1,0 +1,264 @@
+"""``syscr run -- COMMAND``: launch or restore one task, then become its launcher.
+
+Runs as the Slurm task itself, in front of every checkpointable program, so it is quick and says
+nothing where all is well: a line of ours in the job's output would be a difference to the same job
+without us. It ends by turning into ``syscr-launcher``; no Python stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from syscr.errors import (
+    ImageNotFoundError,
+    RestartError,
+    StoreNotFoundError,
+    SyscrError,
+)
+from syscr.job import fresh
+from syscr.job.environment import TaskPlace
+from syscr.job.options import GivenOptions
+from syscr.job.prepare import prepare
+from syscr.job.start import TaskStarter
+from syscr.model import Image, TaskSpec
+from syscr.ports import Backend, Store, StoreKey
+from syscr.process.replace import replace_process
+from syscr.selection import (
+    CONTINUES,
+    SUBMISSION,
+    Selection,
+    build_decision,
+    decision_name,
+    read_decision,
+    select_from_dir,
+    select_newest,
+)
+from syscr.settings import Settings
+from syscr.units import format_time
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of ``syscr run``, complete.
+
+    Attributes:
+        command: Program and arguments.
+        checkpoint_dir: Absolute checkpoint directory.
+        backend: Backend, or ``auto`` for the first of ``order`` that this node has.
+        order: Backends that ``auto`` tries.
+        interval_seconds: Time between two checkpoints; 0: none.
+        restart_dir: What a first start continues from; None: nothing.
+        truncate_output: See ``options.GivenOptions``.
+        verify_level: ``sizes`` or ``digests``, where this task decides about the image.
+    """
+
+    command: tuple[str, ...]
+    checkpoint_dir: str
+    backend: str = "auto"
+    order: tuple[str, ...] = ("criu", "dmtcp")
+    interval_seconds: float = 0.0
+    restart_dir: str | None = None
+    truncate_output: bool = False
+    verify_level: str = "digests"
+
+    @classmethod
+    def build(cls, given: GivenOptions, settings: Settings) -> RunOptions:
+        """Fill the command line up with the settings."""
+        return cls(
+            command=given.command,
+            checkpoint_dir=settings.checkpoint_dir,
+            backend=settings.backend,
+            order=settings.order,
+            interval_seconds=given.interval_seconds,
+            restart_dir=given.restart_dir,
+            truncate_output=given.truncate_output,
+            verify_level=settings.restart_verify,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunner:
+    """Everything ``syscr run`` needs from the world.
+
+    Attributes:
+        backends: By name.
+        open_store: Opens the store of a checkpoint directory.
+        starter: Becomes the launcher.
+        environ: The task's environment.
+        warn: Writes a line to the job's standard error.
+    """
+
+    backends: Mapping[str, Backend]
+    open_store: Callable[[str], Store]
+    starter: TaskStarter
+    environ: Mapping[str, str]
+    warn: Callable[[str], None]
+
+    def run(self, options: RunOptions, place: TaskPlace) -> None:
+        """Become the launcher of the task; never returns where that works.
+
+        A fault of syscr at a first start must not keep the program from running: it is said, and the
+        program runs without checkpoints.
+
+        Raises:
+            SyscrError: The task has to continue from an image and cannot.
+        """
+        may_start_afresh = place.restart_count == 0 and options.restart_dir is None
+        try:
+            store = self.open_store(options.checkpoint_dir)
+            key = StoreKey(_find_lineage(store, place), place.step)
+            may_start_afresh = may_start_afresh and key.lineage == str(place.number)
+            image = self._find_image(options, place, store, key)
+            may_start_afresh = image is None
+            backend = self._choose(options, image)
+            if image is None:
+                self._launch(options, place, store, key, backend)
+            else:
+                self._restore(options, place, store, key, backend, image)
+        except SyscrError as error:
+            if not may_start_afresh:
+                raise
+            self.warn(f"{error.message}; the program runs without checkpoints")
+            if error.hint:
+                self.warn(f"hint: {error.hint}")
+        hidden = {fresh.SRUN_VARIABLE}
+        environ = {name: text for name, text in self.environ.items() if name not in hidden}
+        replace_process(options.command, env=environ)
+
+    def _find_image(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
+    ) -> Image | None:
+        """Return what this life continues from; all ranks of a life get the same answer."""
+        name = decision_name(place.number, place.restart_count)
+        record = store.read_record(key, name)
+        if record is None:
+            if place.restart_count == 0 and options.restart_dir is None:
+                return None
+            selection = self._select(options, place, store, key)
+            found_in = selection.image.checkpoint_dir if selection else options.checkpoint_dir
+            record = store.create_record(key, name, build_decision(selection, found_in))
+        image_id, checkpoint_dir = read_decision(record)
+        if image_id is None:
+            return None
+        return self.open_store(checkpoint_dir or options.checkpoint_dir).get_image(image_id)
+
+    def _select(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
+    ) -> Selection | None:
+        """Choose an image of the job's own, else of ``--restart-dir``; None: there is none."""
+        if place.restart_count > 0:
+            try:
+                return select_newest(store, key, level=options.verify_level)
+            except (ImageNotFoundError, StoreNotFoundError):
+                pass  # requeued before its first checkpoint
+        if options.restart_dir is None:
+            return None
+        return select_from_dir(self.open_store, options.restart_dir, level=options.verify_level)
+
+    def _choose(self, options: RunOptions, image: Image | None) -> Backend:
+        """Return the backend of the image, the one asked for, or the first that works here."""
+        name = options.backend if image is None else image.manifest.backend
+        names = options.order if name == "auto" else (name,)
+        obstacles = []
+        for candidate in names:
+            backend = self.backends.get(candidate)
+            obstacle = "no such backend" if backend is None else backend.find_obstacle()
+            if backend is not None and not obstacle:
+                return backend
+            obstacles.append(f"{candidate}: {obstacle}")
+        raise RestartError(
+            f"no backend works on this node ({'; '.join(obstacles)})",
+            hint="run 'syscr doctor' on this node",
+        )
+
+    def _spec(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey, backend: str
+    ) -> TaskSpec:
+        return TaskSpec(
+            number=place.number,
+            step=place.step,
+            rank=place.rank,
+            node=place.node,
+            lineage=key.lineage,
+            checkpoint_dir=options.checkpoint_dir,
+            backend=backend,
+            restart_count=place.restart_count,
+            task_count=place.task_count,
+            run_dir=store.folder_path(key, _run_folder(place)),
+            argv=options.command,
+            started_at=format_time(datetime.now(UTC)),
+        )
+
+    def _launch(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey, backend: Backend
+    ) -> None:
+        spec = self._spec(options, place, store, key, backend.name)
+        plan = backend.build_launch(spec)
+        if plan.uses_run_dir or options.interval_seconds > 0:
+            store.make_folder(key, _run_folder(place))
+        self._record_srun(store, place)
+        if options.truncate_output:
+            fresh.empty_outputs()
+        self.starter.become(spec, plan, None, options.interval_seconds)
+
+    def _record_srun(self, store: Store, place: TaskPlace) -> None:
+        """Write down the command of ``syscr srun`` outside of a job: Slurm does not keep it."""
+        command = self.environ.get(fresh.SRUN_VARIABLE)
+        if command is None or place.rank != 0 or place.step == "batch":
+            return
+        store.write_record(
+            StoreKey(str(place.number)),
+            SUBMISSION,
+            {"command": "srun", "options": [], "program": shlex.split(command)},
+        )
+
+    def _restore(
+        self,
+        options: RunOptions,
+        place: TaskPlace,
+        store: Store,
+        key: StoreKey,
+        backend: Backend,
+        image: Image,
+    ) -> None:
+        """Bring this task back; files first, then the processes."""
+        spec = self._spec(options, place, store, key, backend.name)
+        store.make_folder(key, _run_folder(place))
+        try:
+            prepared = prepare(spec, image, self.starter.launcher)
+            plan = backend.build_restore(prepared.spec, prepared.task, prepared.data_dir)
+            self.starter.become(prepared.spec, plan, image, options.interval_seconds)
+        except SyscrError as error:
+            _write_failure(spec, error)
+            raise
+
+
+def _find_lineage(store: Store, place: TaskPlace) -> str:
+    """Return the line that this job belongs to: its own number, or the job's that it continues."""
+    record = store.read_record(StoreKey(str(place.number)), CONTINUES)
+    lineage = record.get("lineage") if record else None
+    return str(lineage) if lineage else str(place.number)
+
+
+def _run_folder(place: TaskPlace) -> str:
+    """Return the name of the private folder of one life of a task."""
+    return f"run/{place.number}.{place.restart_count}.{place.rank}"
+
+
+def _write_failure(spec: TaskSpec, error: SyscrError) -> None:
+    """Tell ``syscr restart``, which waits for this file, why the task does not come back."""
+    path = Path(spec.run_dir, "ready")
+    aside = path.with_name(f"ready.{os.getpid()}")  # an empty file would mean that all is well
+    try:
+        aside.write_text(f"failed: {error.message}\n", errors="surrogateescape")
+        aside.rename(path)
+    except OSError as failure:
+        log.warning("cannot tell the waiting restart: %s", failure)

@@ -1,0 +1,366 @@
+"""The node worker: one short process per node that looks at, dumps or ends the tasks of a step.
+
+Started by ``slurm/workers.py`` through ``srun --overlap`` as the job's owner. Writes JSON lines on
+standard output (``wire.py``); whatever goes wrong becomes the ``error`` of its report, so that the
+manager can say which node failed and why. The dump tool itself is run by each task's launcher: a
+worker that is killed takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from syscr import wire
+from syscr.errors import CheckpointError, StoreFullError, SyscrError
+from syscr.job.control import LauncherControl, find_tasks
+from syscr.job.launcher import digest_binary
+from syscr.model import Finding, ImageFile, NodeReport, Severity, TaskImage, Timings
+from syscr.ports import Backend
+from syscr.procfs.host import read_host_facts
+from syscr.procfs.tree import Process, list_tree
+from syscr.units import format_size
+
+PROBE_FILE = "shared-probe"
+"""File that the manager puts into staging: a worker that cannot see it has another file system there."""
+
+_PARALLEL = 4
+_PROGRESS_SECONDS = 0.5
+_MARGIN_BYTES = 64 << 20
+
+_FAILURES: Mapping[int | None, type[CheckpointError | StoreFullError]] = {
+    errno.ENOSPC: StoreFullError,
+    errno.EDQUOT: StoreFullError,
+    errno.EFBIG: StoreFullError,
+}
+
+_T = TypeVar("_T")
+
+
+class Digest(Protocol):
+    """Syncs and digests files of an image; see ``store.digest.sync_and_digest``."""
+
+    def __call__(
+        self,
+        root: str,
+        paths: Iterable[str],
+        *,
+        node: str,
+        rank: int | None,
+        progress: Callable[[int], None] | None,
+    ) -> tuple[ImageFile, ...]:
+        """Return one entry per file, by path."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWorker:
+    """What a worker needs from the world.
+
+    Attributes:
+        node: This node's name.
+        backends: By name.
+        digest: Syncs and digests files.
+        emit: Writes one line of output.
+    """
+
+    node: str
+    backends: Mapping[str, Backend]
+    digest: Digest
+    emit: Callable[[str], None]
+
+    def run(self, request: wire.WorkerRequest) -> NodeReport:
+        """Do what was asked; never raises a SyscrError, it is in the report."""
+        actions = {"inspect": self._inspect, "dump": self._dump, "finish": self._finish}
+        try:
+            return actions[request.action](request)
+        except SyscrError as error:
+            return NodeReport(self.node, error=error.to_dict())
+        except OSError as error:
+            name = f" '{error.filename}'" if error.filename else ""
+            failure = _FAILURES.get(error.errno, CheckpointError)(
+                f"worker on node '{self.node}' failed{name}: {error.strerror or error}; "
+                "the job is still running"
+            )
+            return NodeReport(self.node, error=failure.to_dict())
+
+    def _inspect(self, request: wire.WorkerRequest) -> NodeReport:
+        """Look at all tasks; touches nothing."""
+        tasks = find_tasks(request.number, request.step)
+        findings: list[Finding] = []
+        resident = processes = 0
+        for task in tasks:
+            findings += self._check(task)
+            tree = _list_own(task)
+            resident += sum(process.resident_bytes for process in tree)
+            processes += len(tree)
+        return NodeReport(
+            self.node,
+            tasks=tuple(task.spec for task in tasks),
+            findings=tuple(replace(finding, node=self.node) for finding in findings),
+            host=read_host_facts(self.node),
+            processes=processes,
+            resident_bytes=resident,
+        )
+
+    def _check(self, task: LauncherControl) -> list[Finding]:
+        state = task.state()
+        if state == "parked":
+            return [Finding("task_ended", Severity.ERROR, f"{_name(task)} was ended by a vacate")]
+        findings = list(self._backend(task).check(task))
+        if state == "busy":
+            findings.append(
+                Finding("task_busy", Severity.ERROR, f"{_name(task)} is being dumped already")
+            )
+        return findings
+
+    def _backend(self, task: LauncherControl) -> Backend:
+        backend = self.backends.get(task.spec.backend)
+        if backend is None:
+            raise CheckpointError(
+                f"{_name(task)} was started with backend '{task.spec.backend}', which this syscr does "
+                "not have; the job is still running"
+            )
+        return backend
+
+    def _dump(self, request: wire.WorkerRequest) -> NodeReport:
+        """Dump, sync and digest all tasks of the step on this node, in parallel."""
+        started = time.monotonic()
+        tasks = find_tasks(request.number, request.step)
+        if not tasks:
+            raise CheckpointError(
+                f"node '{self.node}' has no task of step {request.number}.{request.step} any more; "
+                "nothing was dumped"
+            )
+        if not Path(request.staging_dir, PROBE_FILE).exists():
+            raise CheckpointError(
+                f"node '{self.node}' does not see '{request.staging_dir}', which the login node has just "
+                "made: the checkpoint directory is not on a shared file system; the job is still running",
+                hint="use a --checkpoint-dir that all nodes and the login node mount",
+            )
+        resident = _resident_bytes(tasks)
+        self._check_space(request, resident)
+        with _Dumping(self, request, tasks, resident) as dumping:
+            results = dumping.run()
+            failures = [result for result in results if isinstance(result, SyscrError)]
+            if failures:
+                raise failures[0]  # leaving lets all tasks go on
+            dumped = [result for result in results if not isinstance(result, SyscrError)]
+            before = time.monotonic()
+            files = self._digest_files(request.staging_dir, tasks, dumping.count)
+        now = time.monotonic()
+        frozen = [timing.frozen_us for _, timing, _ in dumped if timing.frozen_us is not None]
+        state = dumped[0][0].state
+        return NodeReport(
+            self.node,
+            tasks=tuple(task.spec for task in tasks),
+            images=tuple(image for image, _, _ in dumped),
+            files=files,
+            host=read_host_facts(self.node),
+            timings=Timings(
+                frozen_us=max(frozen) if frozen else None,
+                dump_seconds=max(timing.dump_seconds for _, timing, _ in dumped),
+                digest_seconds=now - before,
+                total_seconds=now - started,
+            ),
+            tool_version=str(state.get("tool_version") or ""),
+            launcher_digest=str(state.get("launcher_digest") or ""),
+            notes=tuple(dict.fromkeys(note for _, _, remarks in dumped for note in remarks)),
+        )
+
+    def _check_space(self, request: wire.WorkerRequest, resident_bytes: int) -> None:
+        needed = _MARGIN_BYTES + resident_bytes
+        status = os.statvfs(request.staging_dir)
+        free = status.f_bavail * status.f_frsize
+        if free < needed:
+            raise StoreFullError(
+                f"cannot checkpoint step {request.number}.{request.step}: '{request.staging_dir}' has "
+                f"{format_size(free)} free, {format_size(needed)} are needed; the job is still running",
+                needed_bytes=needed,
+                free_bytes=free,
+            )
+
+    def dump_task(
+        self, task: LauncherControl, request: wire.WorkerRequest
+    ) -> tuple[TaskImage, Timings, tuple[str, ...]]:
+        """Dump one task; returns its part of the image, how long it took, and remarks."""
+        data = f"data/{task.spec.rank}"
+        folder = Path(request.staging_dir, data)
+        folder.mkdir(mode=0o700, parents=True)
+        tree = _list_own(task)
+        working_dir = _working_dir([process.pid for process in tree])
+        self.emit(wire.encode_progress(self.node, "dump"))
+        report = self._backend(task).checkpoint(
+            task,
+            str(folder),
+            timeout_seconds=request.timeout_seconds,
+            hold_seconds=request.hold_seconds,
+        )
+        image = TaskImage(
+            rank=task.spec.rank,
+            node=self.node,
+            data_dir=data,
+            working_dir=working_dir,
+            argv=task.spec.argv,
+            stdio=task.stdio(),
+            open_files=report.open_files,
+            process_count=len(tree),
+            resident_bytes=sum(process.resident_bytes for process in tree),
+            state={**_launcher_facts(task), **report.state, "home_dir": task.spec.checkpoint_dir},
+        )
+        return image, Timings(report.frozen_us, report.dump_seconds), report.notes
+
+    def _digest_files(
+        self, staging_dir: str, tasks: Sequence[LauncherControl], done: Callable[[int], None]
+    ) -> tuple[ImageFile, ...]:
+        """Sync and digest everything below the ranks' folders."""
+        files: list[ImageFile] = []
+        for task in tasks:
+            top = Path(staging_dir, "data", str(task.spec.rank))
+            paths = [
+                os.path.relpath(os.path.join(folder, name), staging_dir)
+                for folder, _, names in os.walk(top)
+                for name in names
+            ]
+            files += self.digest(
+                staging_dir, paths, node=self.node, rank=task.spec.rank, progress=done
+            )
+        return tuple(files)
+
+    def _finish(self, request: wire.WorkerRequest) -> NodeReport:
+        """End the hold: let the tasks go on, or end them."""
+        tasks = find_tasks(request.number, request.step)
+        for task in tasks:
+            if request.finish_action == "kill":
+                task.kill()
+            else:
+                task.resume()
+        return NodeReport(self.node, tasks=tuple(task.spec for task in tasks))
+
+
+class _Dumping:
+    """Dumps the tasks in parallel; while it is open, says how far things are and renews the hold."""
+
+    def __init__(
+        self,
+        worker: NodeWorker,
+        request: wire.WorkerRequest,
+        tasks: Sequence[LauncherControl],
+        expected_bytes: int,
+    ) -> None:
+        self._worker = worker
+        self._expected_bytes = expected_bytes
+        self._request = request
+        self._tasks = tasks
+        self._digested: int | None = None
+        self._held: list[LauncherControl] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Dumping:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        if kind is not None:
+            for task in self._tasks:
+                _outcome(task.resume)
+
+    def run(self) -> list[tuple[TaskImage, Timings, tuple[str, ...]] | SyscrError]:
+        """Dump all tasks; one result or error for each."""
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            jobs = [pool.submit(self._dump, task) for task in self._tasks]
+            results = [_outcome(job.result) for job in jobs]
+        self._digested = 0
+        return results
+
+    def _dump(self, task: LauncherControl) -> tuple[TaskImage, Timings, tuple[str, ...]]:
+        result = self._worker.dump_task(task, self._request)
+        if self._request.hold_seconds > 0:
+            self._held.append(task)  # its hold is renewed while others are still dumped
+        return result
+
+    def count(self, digested_bytes: int) -> None:
+        """Take note of bytes that were digested."""
+        self._digested = (self._digested or 0) + digested_bytes
+
+    def _watch(self) -> None:
+        renewed = time.monotonic()
+        total: int | None = None
+        while not self._done.wait(_PROGRESS_SECONDS):
+            written = _folder_bytes(str(Path(self._request.staging_dir, "data")))
+            digested = self._digested
+            phase = "dump" if digested is None else "digest"
+            total = self._expected_bytes if digested is None else written
+            done = written if digested is None else digested
+            self._worker.emit(wire.encode_progress(self._worker.node, phase, done, total))
+            if self._held and time.monotonic() - renewed > self._request.hold_seconds / 3:
+                renewed = time.monotonic()
+                for task in tuple(self._held):
+                    _outcome(functools.partial(task.hold, self._request.hold_seconds))
+
+
+def _launcher_facts(task: LauncherControl) -> dict[str, object]:
+    """Return path and digest of the launcher where it is part of the dumped tree."""
+    try:
+        root = Path(f"/proc/{task.root_pid()}")
+        if (root / "comm").read_text().strip() != "syscr-init":
+            return {}
+        path = os.readlink(root / "exe")
+        return {"launcher_path": path, "launcher_digest": digest_binary(path)}
+    except OSError:
+        return {}  # the tree has gone: the dump itself says so
+
+
+def _resident_bytes(tasks: Sequence[LauncherControl]) -> int:
+    """Return the resident memory of the tasks' trees: about the size of their images."""
+    return sum(process.resident_bytes for task in tasks for process in _list_own(task))
+
+
+def _list_own(task: LauncherControl) -> tuple[Process, ...]:
+    """Return the processes of the user's own tree; /proc is read twice, however many there are."""
+    pids = frozenset(task.pids())
+    return tuple(process for process in list_tree(task.launcher_pid) if process.pid in pids)
+
+
+def _folder_bytes(top: str) -> int:
+    total = 0
+    for folder, _, names in os.walk(top):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_size
+            except OSError:
+                continue  # renamed or removed by the tool meanwhile
+    return total
+
+
+def _outcome(act: Callable[[], _T]) -> _T | SyscrError:
+    """Return what ``act`` returns, or the error it raises."""
+    try:
+        return act()
+    except SyscrError as error:
+        return error
+
+
+def _working_dir(pids: Sequence[int]) -> str:
+    """Return the working directory of the first process; the root directory if it cannot be read."""
+    for pid in pids:
+        try:
+            return os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            continue
+    return "/"
+
+
+def _name(task: LauncherControl) -> str:
+    return f"step {task.spec.number}.{task.spec.step} task {task.spec.rank}"
