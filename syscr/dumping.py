@@ -1,0 +1,280 @@
+"""One checkpoint, from pre-flight to the published image: the sequence that all verbs share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from syscr import preflight
+from syscr.assemble import Parts, build_manifest, build_submission, merge_timings, rank_order
+from syscr.enabling import CONTROL, check_enabled
+from syscr.errors import (
+    CheckpointError,
+    CheckpointTimeoutError,
+    JobNotFoundError,
+    SchedulerUnavailableError,
+    StoreError,
+    StoreLockedError,
+    SyscrError,
+)
+from syscr.model import Finding, Image, Job, NodeReport, Severity, Target, TaskSpec
+from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
+from syscr.request import CheckpointRequest
+from syscr.selection import SUBMISSION
+
+log = logging.getLogger(__name__)
+
+PROBE_FILE = "shared-probe"
+HOLD_SECONDS = 30.0
+"""How long tasks stand still at most when nobody ends the hold; workers renew it while they digest."""
+
+_MARGIN_BYTES = 64 << 20
+
+Progress = Callable[[Mapping[str, object]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A checkpoint that has passed pre-flight.
+
+    Attributes:
+        target: What is dumped, its step filled in.
+        job: The job.
+        key: Line and step in the store.
+        store: Where the image goes.
+        findings: Remarks of pre-flight.
+        tasks: The tasks that are dumped.
+        resident_bytes: Their memory: about the image's size.
+        origin_dir: The job's own checkpoint directory, where its records are.
+    """
+
+    target: Target
+    job: Job
+    key: StoreKey
+    store: Store
+    findings: tuple[Finding, ...]
+    tasks: tuple[TaskSpec, ...]
+    resident_bytes: int
+    origin_dir: str
+
+    @property
+    def step(self) -> str:
+        """The step that is dumped."""
+        return self.key.step
+
+
+@dataclass(frozen=True, slots=True)
+class Dumper:
+    """Takes checkpoints.
+
+    Attributes:
+        scheduler: Slurm.
+        workers: The nodes.
+        open_store: Opens the store of a checkpoint directory.
+        clock: Time.
+        uid: The caller.
+        user_name: The caller's name.
+        digest_algorithm: For new images.
+        remember: Takes note of a checkpoint directory, so that a restart finds it.
+    """
+
+    scheduler: Scheduler
+    workers: Workers
+    open_store: Callable[[str], Store]
+    clock: Clock
+    uid: int
+    user_name: str
+    digest_algorithm: str
+    remember: Callable[[str], None]
+
+    def plan(self, request: CheckpointRequest, operation: str) -> Plan:
+        """Find the job's tasks and judge them; touches nothing.
+
+        Raises:
+            PreflightError, JobNotFoundError, JobStateError, SchedulerDeniedError, RequestError.
+            StoreLockedError: Another checkpoint of it is going on.
+        """
+        target = request.target
+        job = self.scheduler.get_job(target.job_id)
+        preflight.check_owner(job, self.uid, self.user_name)
+        preflight.check_state(job, operation)
+        reports = self.workers.inspect(job, step=target.step)
+        tasks = [task for report in reports for task in report.tasks]
+        step = preflight.choose_step(target, tasks)
+        if target.step is None and len({task.step for task in tasks}) > 1:
+            reports = self.workers.inspect(job, step=step)  # findings of this step only
+        chosen = next(task for task in tasks if task.step == step)
+        key = StoreKey(chosen.lineage, step)
+        findings = (
+            *self._check_enabled(chosen, key),
+            *preflight.check_tasks(target, step, reports),
+        )
+        store = self.open_store(request.image_dir or chosen.checkpoint_dir)
+        if any(finding.severity is Severity.ERROR for finding in findings):
+            self._refuse_busy(Target(target.job_id, step), key, store)
+        preflight.refuse_errors(target, findings)
+        return Plan(
+            target=Target(target.job_id, step),
+            job=job,
+            key=key,
+            store=store,
+            findings=findings,
+            tasks=rank_order([task for task in tasks if task.step == step]),
+            resident_bytes=sum(report.resident_bytes for report in reports),
+            origin_dir=chosen.checkpoint_dir,
+        )
+
+    def _refuse_busy(self, target: Target, key: StoreKey, store: Store) -> None:
+        """Say that a checkpoint is going on where its traces look like obstacles (a tracer, say)."""
+        holder = store.find_holder(key)
+        if holder:
+            raise StoreLockedError(
+                f"cannot checkpoint {target}: another one is going on, by {holder}; "
+                "the job is still running",
+                hint="wait until it has finished, then try again",
+            )
+
+    def _check_enabled(self, task: TaskSpec, key: StoreKey) -> tuple[Finding, ...]:
+        """Look whether the job has checkpoints disabled; what cannot be read forbids nothing."""
+        try:
+            record = self.open_store(task.checkpoint_dir).read_record(key, CONTROL)
+        except StoreError as error:
+            log.info("cannot see whether checkpoints are disabled: %s", error)
+            record = None
+        return check_enabled(task, record)
+
+    def dump(
+        self, plan: Plan, request: CheckpointRequest, *, hold: bool, progress: Progress
+    ) -> tuple[Image, tuple[str, ...]]:
+        """Dump, describe and publish; with ``hold`` the tasks stand still afterwards.
+
+        Returns:
+            The image and warnings.
+
+        Raises:
+            CheckpointError, StoreError: Nothing was published; the tasks run on.
+        """
+        try:
+            return self._dump(plan, request, hold=hold, progress=progress)
+        except (StoreError, SchedulerUnavailableError) as error:
+            raise _say_fate(plan, error) from error
+
+    def _dump(
+        self, plan: Plan, request: CheckpointRequest, *, hold: bool, progress: Progress
+    ) -> tuple[Image, tuple[str, ...]]:
+        started = self.clock.monotonic()
+        created_at = self.clock.now()
+        with plan.store.lock(plan.key, purpose="checkpoint") as warnings:
+            image_id = plan.store.new_image_id()
+            staging = plan.store.open_staging(
+                plan.key, image_id, needed_bytes=plan.resident_bytes + _MARGIN_BYTES
+            )
+            held = False
+            try:
+                plan.store.add_probe(staging, PROBE_FILE)
+                reports = self.workers.dump(
+                    plan.job,
+                    step=plan.step,
+                    staging_dir=staging,
+                    hold_seconds=HOLD_SECONDS if hold else 0.0,
+                    timeout_seconds=request.max_wait_seconds,
+                    progress=progress,
+                )
+                held = hold
+                _check_complete(plan, reports)
+                self._check_deadline(plan, request, started)
+                progress({"type": "phase", "phase": "publish"})
+                parts = self._describe(plan, request, image_id, created_at=created_at)
+                seconds = self.clock.monotonic() - started
+                manifest = build_manifest(parts, reports, merge_timings(reports, seconds))
+                plan.store.remove_probe(staging, PROBE_FILE)
+                image = plan.store.publish(staging, manifest)
+                self.remember(plan.store.checkpoint_dir)
+            except BaseException:
+                self._give_up(plan, staging, held=held)
+                raise
+        return image, tuple(warnings)
+
+    def _describe(
+        self, plan: Plan, request: CheckpointRequest, image_id: str, *, created_at: datetime
+    ) -> Parts:
+        """Ask Slurm for what the manifest needs beyond the nodes' reports."""
+        details = self.scheduler.get_job_details(plan.job.job_id)
+        record = self.open_store(plan.origin_dir).read_record(
+            StoreKey(str(plan.job.number)), SUBMISSION
+        )
+        try:
+            script = self.scheduler.get_batch_script(plan.job.job_id)
+        except JobNotFoundError:
+            script = ""  # a job of srun or salloc has none
+        return Parts(
+            image_id=image_id,
+            created_at=created_at,
+            job=plan.job,
+            details=details,
+            submission=build_submission(record, details, plan.job, script),
+            slurm_version=self.scheduler.version(),
+            digest_algorithm=self.digest_algorithm,
+            tags=request.tags,
+        )
+
+    def _check_deadline(self, plan: Plan, request: CheckpointRequest, started: float) -> None:
+        took = self.clock.monotonic() - started
+        if took > request.max_wait_seconds:
+            raise CheckpointTimeoutError(
+                f"cannot checkpoint {plan.target}: it took {took:.1f} s, limit "
+                f"{request.max_wait_seconds:g} s; the job is still running and nothing was published"
+            )
+
+    def _give_up(self, plan: Plan, staging: str, *, held: bool) -> None:
+        """Let the tasks go on and remove what was written; faults here must not hide the first one."""
+        try:
+            if held:
+                self.workers.finish(plan.job, step=plan.step, action="resume")
+        except SyscrError as error:
+            log.warning("cannot end the hold of %s (it ends by itself): %s", plan.target, error)
+        try:
+            plan.store.discard_staging(staging)
+        except SyscrError as error:
+            log.warning("cannot remove staging '%s': %s", staging, error)
+
+    def end(self, plan: Plan, reason: str) -> tuple[NodeReport, ...]:
+        """End the dumped tasks; their step stays until Slurm ends it."""
+        log.info("end the tasks of %s: %s", plan.target, reason)
+        return self.workers.finish(plan.job, step=plan.step, action="kill")
+
+
+def _say_fate(
+    plan: Plan, error: StoreError | SchedulerUnavailableError
+) -> StoreError | SchedulerUnavailableError:
+    """Add to an error what it means for the job, unless a node has said so already."""
+    if "still running" in error.message:
+        return error
+    message = f"cannot checkpoint {plan.target}: {error.message}; the job is still running"
+    return type(error)(message, hint=error.hint, **error.details)
+
+
+def _check_complete(plan: Plan, reports: Sequence[NodeReport]) -> None:
+    """Refuse an image in which a task is missing: one may have ended while the others were dumped."""
+    dumped = {image.rank for report in reports for image in report.images}
+    missing = sorted({task.rank for task in plan.tasks} - dumped)
+    if missing:
+        raise CheckpointError(
+            f"cannot checkpoint {plan.target}: {name_tasks(missing)} ended while the others were dumped; "
+            "what still runs goes on, and nothing was published",
+            hint="a step can be dumped only while all of its tasks run",
+            missing=missing,
+        )
+
+
+def name_tasks(ranks: Sequence[int]) -> str:
+    """Name tasks by rank, as in ``tasks 3, 4``.
+
+    Example:
+        >>> name_tasks([3]), name_tasks([3, 4])
+        ('task 3', 'tasks 3, 4')
+    """
+    noun = "task" if len(ranks) == 1 else "tasks"
+    return f"{noun} {', '.join(map(str, ranks))}"

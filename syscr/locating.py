@@ -1,0 +1,158 @@
+"""Finding images: from a job, a step or an id to the store and line where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from syscr.errors import (
+    ImageNotFoundError,
+    RequestError,
+    StoreAccessError,
+    StoreNotFoundError,
+)
+from syscr.model import Image, Target
+from syscr.ports import Store, StoreKey
+from syscr.selection import CONTINUES
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the images of a job lie.
+
+    Attributes:
+        store: The checkpoint directory.
+        key: Line and step.
+    """
+
+    store: Store
+    key: StoreKey
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Looks through the checkpoint directories that this user is known to use.
+
+    Attributes:
+        open_store: Opens the store of a checkpoint directory.
+        checkpoint_dirs: Directories, most likely first.
+    """
+
+    open_store: Callable[[str], Store]
+    checkpoint_dirs: tuple[str, ...]
+
+    def stores(self, image_dir: str | None) -> tuple[Store, ...]:
+        """Return the stores to look in: the named one, or all known ones."""
+        dirs = self.checkpoint_dirs if image_dir is None else (image_dir,)
+        return tuple(self.open_store(path) for path in dirs)
+
+    def find_place(self, target: Target, image_dir: str | None) -> Place:
+        """Return where the images of a job or step lie.
+
+        Raises:
+            StoreNotFoundError: No directory knows the job.
+            RequestError: The job has images of several steps, and none of its batch script.
+        """
+        for store in self.stores(image_dir):
+            try:
+                keys = _keys_of(store, target)
+            except StoreNotFoundError:
+                continue
+            except StoreAccessError:
+                if image_dir is not None:
+                    raise
+                continue  # a directory used once that can no longer be read hides no other
+            if keys:
+                return Place(store, _choose_key(target, keys))
+        searched = ", ".join(f"'{store.checkpoint_dir}'" for store in self.stores(image_dir))
+        raise StoreNotFoundError(
+            f"there is no image of {'job' if target.step is None else 'step'} {target} in {searched}",
+            hint="name its checkpoint directory with --image-dir DIR, "
+            "or list what is there with 'syscr image list'",
+        )
+
+    def get_image(
+        self, image_id: str, image_dir: str | None = None, *, deleted: bool = False
+    ) -> Image:
+        """Return an image by id or prefix, wherever it lies."""
+        not_found: ImageNotFoundError | None = None
+        for store in self.stores(image_dir):
+            try:
+                return store.get_image(image_id, deleted=deleted)
+            except ImageNotFoundError as error:
+                if error.details.get("matches"):
+                    raise
+                not_found = not_found or error
+            except StoreNotFoundError:
+                continue
+            except StoreAccessError:
+                if image_dir is not None:
+                    raise
+        if not_found is not None:
+            raise not_found
+        searched = ", ".join(f"'{store.checkpoint_dir}'" for store in self.stores(image_dir))
+        raise ImageNotFoundError(f"no image '{image_id}' in {searched}")
+
+    def list_images(
+        self, target: Target | None, image_dir: str | None, *, deleted: bool = False
+    ) -> tuple[tuple[Image, ...], tuple[str, ...]]:
+        """Return images, oldest first, and what could not be read.
+
+        Raises:
+            StoreNotFoundError: ``image_dir`` was named and is not there.
+        """
+        images: list[Image] = []
+        warnings: list[str] = []
+        for store in self.stores(image_dir):
+            try:
+                keys = (None,) if target is None else tuple(_keys_of(store, target))
+                for key in keys:
+                    found, unreadable = store.list_images(key=key, deleted=deleted)
+                    images += found
+                    warnings += unreadable
+            except StoreNotFoundError:
+                if image_dir is not None:
+                    raise
+            except StoreAccessError as error:
+                if image_dir is not None:
+                    raise
+                warnings.append(error.message)
+        images.sort(key=lambda image: (image.manifest.created_at, image.image_id))
+        return tuple(images), tuple(warnings)
+
+
+def find_lineage(store: Store, number: int) -> str:
+    """Return the line that a job belongs to."""
+    record = store.read_record(StoreKey(str(number)), CONTINUES)
+    lineage = record.get("lineage") if record else None
+    return str(lineage) if lineage else str(number)
+
+
+def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:
+    """Return the keys that hold images of a target."""
+    job_id = target.job_id
+    if job_id.array_index is None and job_id.het_offset is None:
+        lineage = find_lineage(store, job_id.number)
+        keys = [key for key in store.find_keys(lineage) if store.list_images(key=key)[0]]
+    else:  # the folder has the task's own plain number, which Slurm forgets
+        images, _ = store.list_images()
+        keys = list(
+            dict.fromkeys(
+                StoreKey(image.manifest.lineage, image.manifest.step)
+                for image in images
+                if image.manifest.job_id == str(job_id)
+            )
+        )
+    return tuple(key for key in keys if target.step in {None, key.step})
+
+
+def _choose_key(target: Target, keys: Sequence[StoreKey]) -> StoreKey:
+    for key in keys:
+        if key.step == "batch":
+            return key
+    if len(keys) > 1:
+        names = ", ".join(f"{target.job_id}.{key.step}" for key in keys)
+        raise RequestError(
+            f"job {target.job_id} has images of several steps: {names}", hint="name one of them"
+        )
+    return keys[0]

@@ -1,0 +1,322 @@
+"""CheckpointManager: what syscr does, one method per verb; read it like the manual.
+
+It sequences the ports and knows no technology. How a checkpoint is taken is in ``dumping.py``, how a
+job is brought back in ``restarting.py``, where images are found in ``locating.py``; the ports are in
+``ports.py`` and what is behind them is chosen in ``wiring.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from syscr import retention
+from syscr.dumping import Dumper, Plan, Progress
+from syscr.errors import (
+    ImageCorruptError,
+    JobNotFoundError,
+    OperationUnsupportedError,
+    PreflightError,
+    RequestError,
+    RestartError,
+    StoreNotFoundError,
+    SyscrError,
+)
+from syscr.locating import Locator
+from syscr.model import Image, Job, JobId, JobState, Target
+from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
+from syscr.protecting import find_protection
+from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
+from syscr.restarting import Restarter
+from syscr.result import (
+    CheckpointResult,
+    Decision,
+    JobStatus,
+    NodeHealth,
+    PruneResult,
+    RestartResult,
+    SkippedImage,
+)
+from syscr.selection import Selection, select_newest, verify_visibly
+
+
+def _silent(_: Mapping[str, object]) -> None:
+    """Progress that nobody wants to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointManager:
+    """Checkpoints, restarts and looks after the images of Slurm jobs.
+
+    Attributes:
+        scheduler: Slurm.
+        workers: The nodes of running jobs.
+        locator: Finds images.
+        dumper: Takes checkpoints.
+        restarter: Brings jobs back.
+        open_store: Opens the store of a checkpoint directory.
+        clock: Time.
+        verify_level: What a restart compares before it trusts an image: ``sizes`` or ``digests``.
+        keep_last: Newest images that stay after a checkpoint; 0: all.
+        delegate: Takes a checkpoint of the job that this process is itself a part of, through the job's
+            agent, and returns the image id; None: not our own job.
+        probe: Looks at nodes (``doctor``); an empty sequence means this machine.
+        list_own_jobs: Returns the caller's jobs.
+    """
+
+    scheduler: Scheduler
+    workers: Workers
+    locator: Locator
+    dumper: Dumper
+    restarter: Restarter
+    open_store: Callable[[str], Store]
+    clock: Clock
+    verify_level: str
+    keep_last: int
+    delegate: Callable[[CheckpointRequest], str | None]
+    probe: Callable[[Sequence[str]], tuple[NodeHealth, ...]]
+    list_own_jobs: Callable[[], tuple[JobId, ...]]
+
+    def checkpoint(
+        self, request: CheckpointRequest, *, progress: Progress | None = None
+    ) -> CheckpointResult:
+        """Write an image of a running job or step; it keeps running.
+
+        Contract: after success the image is complete, on disk and verified by its manifest. After any
+        failure the job runs on, and no image was added, changed or removed.
+
+        Raises:
+            PreflightError: Nothing was touched; the findings say why.
+            CheckpointError, CheckpointTimeoutError: The dump failed.
+            StoreFullError, StoreLockedError, StoreAccessError: The store refused.
+            JobNotFoundError, JobStateError, SchedulerDeniedError, SchedulerUnavailableError: Slurm.
+        """
+        image_id = self.delegate(request)
+        if image_id is not None:
+            image = self.get_image(image_id, checkpoint_dir=request.image_dir)
+            return CheckpointResult(
+                Target(request.target.job_id, image.manifest.step), image, "running"
+            )
+        plan = self.dumper.plan(request, "checkpoint")
+        if request.dry_run:
+            return CheckpointResult(plan.target, None, "running", plan.findings)
+        image, warnings = self.dumper.dump(plan, request, hold=False, progress=progress or _silent)
+        warnings = (*warnings, *self._retain(plan.store, plan.key))
+        return CheckpointResult(plan.target, image, "running", plan.findings, warnings)
+
+    def vacate(
+        self, request: CheckpointRequest, *, progress: Progress | None = None
+    ) -> CheckpointResult:
+        """Write an image, then end the job or step.
+
+        Contract: the program computes nothing after the image was taken; it is ended only once the
+        image is published. After a failure it runs on. Raises what ``checkpoint`` raises.
+        """
+        plan = self.dumper.plan(request, "vacate")
+        if request.dry_run:
+            return CheckpointResult(plan.target, None, "running", plan.findings)
+        image, warnings = self.dumper.dump(plan, request, hold=True, progress=progress or _silent)
+        self.dumper.end(plan, "vacate")
+        step = plan.step if request.target.step is not None and plan.step != "batch" else None
+        self.scheduler.cancel(plan.job.job_id, step=step)
+        warnings = (*warnings, *self._retain(plan.store, plan.key))
+        return CheckpointResult(plan.target, image, "ended", plan.findings, warnings)
+
+    def requeue(
+        self, request: CheckpointRequest, *, progress: Progress | None = None
+    ) -> CheckpointResult:
+        """Write an image, then put the job back into the queue; it continues from the image.
+
+        Raises:
+            OperationUnsupportedError: A step was named, or Slurm may not requeue the job.
+            RestartError: The image is there, but Slurm did not take the job back.
+            PreflightError and others: as ``checkpoint``.
+        """
+        plan = self.dumper.plan(request, "requeue")
+        self._check_can_requeue(request, plan)
+        if request.dry_run:
+            return CheckpointResult(plan.target, None, "running", plan.findings)
+        image, warnings = self.dumper.dump(plan, request, hold=True, progress=progress or _silent)
+        self.dumper.end(plan, "requeue")
+        home = self.open_store(plan.origin_dir)
+        try:
+            self.restarter.requeue(plan.job, Selection(image), False, home)
+        except RestartError:
+            raise
+        except SyscrError as error:
+            raise RestartError(
+                f"image '{image.image_id}' was written and the program of job {plan.job.job_id} was "
+                f"ended, but the job was not requeued: {error.message}",
+                hint=f"bring it back with 'syscr restart {plan.job.job_id}'",
+            ) from error
+        warnings = (*warnings, *self._retain(plan.store, plan.key))
+        return CheckpointResult(plan.target, image, "requeued", plan.findings, warnings)
+
+    def restart(
+        self, request: RestartRequest, *, progress: Progress | None = None
+    ) -> RestartResult:
+        """Bring a job or step back from its newest verified image, or from the one that is named.
+
+        Contract: sizes and digests are verified before anything else happens. A newer image that does
+        not verify is passed over and named. The job must not be alive. The image is never changed.
+
+        Raises:
+            StoreNotFoundError, ImageNotFoundError: Nothing to restart from.
+            ImageCorruptError: No image verifies, or the one that was named does not.
+            JobStateError: The job still runs or waits.
+            RestartError, RestartTimeoutError, ImageIncompatibleError: It could not be brought back.
+        """
+        selection = self._select(request, progress)
+        return self.restarter.restart(selection, request, progress or _silent)
+
+    def find_owner(self, target: Target | None, *, image_id: str | None = None) -> str:
+        """Return whose a job or image is, so that root can act as that user; empty if nobody knows."""
+        if target is not None:
+            try:
+                return self.scheduler.get_job(target.job_id).user_name
+            except JobNotFoundError:
+                images, _ = self.locator.list_images(target, None)
+                return images[-1].manifest.user_name if images else ""
+        return self.locator.get_image(image_id or "").manifest.user_name
+
+    def status(self, targets: Sequence[Target] = ()) -> tuple[JobStatus, ...]:
+        """Say of each job whether it can be dumped and which images there are; all own jobs if none."""
+        wanted = targets or [Target(job_id) for job_id in self.list_own_jobs()]
+        return tuple(self._status(target) for target in wanted)
+
+    def list_images(
+        self,
+        *,
+        checkpoint_dir: str | None = None,
+        target: Target | None = None,
+        deleted: bool = False,
+    ) -> tuple[tuple[Image, ...], tuple[str, ...]]:
+        """Return images, oldest first, and remarks about entries that could not be read."""
+        return self.locator.list_images(target, checkpoint_dir, deleted=deleted)
+
+    def get_image(
+        self, image_id: str, *, checkpoint_dir: str | None = None, deleted: bool = False
+    ) -> Image:
+        """Return one image by id or unambiguous prefix; raises ImageNotFoundError."""
+        return self.locator.get_image(image_id, checkpoint_dir, deleted=deleted)
+
+    def verify_image(self, image: Image, *, level: str = "digests") -> tuple[str, ...]:
+        """Compare an image with its manifest; returns what differs, nothing if all is right."""
+        return self.open_store(image.checkpoint_dir).verify(image, level=level)
+
+    def delete_image(self, image: Image) -> Image:
+        """Move an image to the trash; ``undelete_image`` brings it back."""
+        return self.open_store(image.checkpoint_dir).trash(image)
+
+    def undelete_image(self, image_id: str, *, checkpoint_dir: str | None = None) -> Image:
+        """Bring a deleted image back; raises ImageNotFoundError, ImageExistsError."""
+        image = self.locator.get_image(image_id, checkpoint_dir, deleted=True)
+        return self.open_store(image.checkpoint_dir).untrash(image)
+
+    def prune(self, request: PruneRequest) -> PruneResult:
+        """Delete images by rule; the newest verified one of an unfinished job always stays."""
+        store = self.open_store(request.checkpoint_dir)
+        images, warnings = store.list_images()
+        decisions = self._decide(images, request)
+        expunged: list[str] = []
+        if not request.dry_run:
+            for decision in decisions:
+                if not decision.keep:
+                    store.trash(decision.image)
+            if request.expunge:
+                for image in store.list_images(deleted=True)[0]:
+                    if request.lineage in {None, image.manifest.lineage}:
+                        store.expunge(image)
+                        expunged.append(image.image_id)
+        return PruneResult(decisions, tuple(expunged), warnings)
+
+    def doctor(self, nodes: Sequence[str] = ()) -> tuple[NodeHealth, ...]:
+        """Say which backends work on nodes, and why not; on this machine if none is named."""
+        return self.probe(nodes)
+
+    def _select(self, request: RestartRequest, progress: Progress | None) -> Selection:
+        """Return the image to restart from, verified."""
+        if request.image_id is not None:
+            image = self.locator.get_image(request.image_id, request.image_dir)
+            store = self.open_store(image.checkpoint_dir)
+            differences = verify_visibly(store, image, level=self.verify_level, progress=progress)
+            if differences:
+                raise ImageCorruptError(
+                    f"cannot restart from image '{image.image_id}': {'; '.join(differences[:5])}",
+                    hint=f"choose another one: 'syscr image list {image.manifest.lineage}'",
+                    differences=list(differences),
+                )
+            return Selection(image)
+        if request.target is None:
+            raise RequestError("neither a job nor an image is named")
+        place = self.locator.find_place(request.target, request.image_dir)
+        return select_newest(place.store, place.key, level=self.verify_level, progress=progress)
+
+    def _check_can_requeue(self, request: CheckpointRequest, plan: Plan) -> None:
+        if request.target.step not in {None, "batch"} or plan.step != "batch":
+            raise OperationUnsupportedError(
+                f"cannot requeue step {plan.target}: Slurm requeues batch jobs only; the job is still running",
+                hint=f"use 'syscr vacate {plan.target}', then 'syscr restart {plan.target}'",
+            )
+        if not self.scheduler.get_job_details(plan.job.job_id).can_requeue:
+            raise OperationUnsupportedError(
+                f"cannot requeue job {plan.job.job_id}: it was submitted with --no-requeue; "
+                "it is still running",
+                hint=f"allow it with 'scontrol update JobId={plan.job.job_id} Requeue=1', or use 'syscr vacate'",
+            )
+
+    def _status(self, target: Target) -> JobStatus:
+        job: Job | None
+        try:
+            job = self.scheduler.get_job(target.job_id)
+        except JobNotFoundError:
+            job = None
+        images, warnings = self.locator.list_images(target, None)
+        status = JobStatus(target, job, images=images, warnings=warnings)
+        if job is None and not images:
+            raise JobNotFoundError(f"job {target.job_id} is not known to Slurm and has no images")
+        if job is None or job.state is not JobState.RUNNING:
+            return status
+        try:
+            plan = self.dumper.plan(CheckpointRequest(target), "checkpoint")
+        except PreflightError as error:
+            return replace(status, findings=error.findings, warnings=(*warnings, error.message))
+        except SyscrError as error:
+            return replace(status, warnings=(*warnings, error.message))
+        busy = plan.store.find_holder(plan.key)
+        return replace(status, tasks=plan.tasks, findings=plan.findings, busy=busy)
+
+    def _retain(self, store: Store, key: StoreKey) -> tuple[str, ...]:
+        """Apply ``keep_last`` after a checkpoint; a fault here is a remark, the checkpoint stands."""
+        if self.keep_last < 1:
+            return ()
+        try:
+            images, _ = store.list_images(key=key)
+            request = PruneRequest(store.checkpoint_dir, keep_last=self.keep_last)
+            for decision in self._decide(images, request):
+                if not decision.keep:
+                    store.trash(decision.image)
+        except SyscrError as error:
+            return (f"old images were not pruned: {error.message}",)
+        return ()
+
+    def _decide(self, images: Sequence[Image], request: PruneRequest) -> tuple[Decision, ...]:
+        protection = find_protection(images, self.scheduler, self.open_store)
+        return retention.decide(
+            images,
+            request,
+            now=self.clock.now(),
+            unfinished=protection.unfinished,
+            in_use=protection.in_use,
+            is_intact=lambda image: not self.verify_image(image, level="sizes"),
+        )
+
+    def find_images(self, target: Target, image_dir: str | None = None) -> tuple[Image, ...]:
+        """Return the images of one job or step, oldest first; raises StoreNotFoundError if none."""
+        images, _ = self.locator.list_images(target, image_dir)
+        if not images:
+            raise StoreNotFoundError(f"there is no image of {target}")
+        return images
+
+
+__all__ = ["CheckpointManager", "SkippedImage"]

@@ -1,0 +1,367 @@
+"""Bringing a job back: by requeue under its own id while Slurm knows it, else as a new job.
+
+In both cases the job is held until the store says which image its next life continues from: all
+ranks read that one decision, and none chooses alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from syscr.dumping import Progress
+from syscr.errors import (
+    JobNotFoundError,
+    JobStateError,
+    RestartError,
+    RestartTimeoutError,
+    SchedulerDeniedError,
+    SyscrError,
+)
+from syscr.model import Image, Job, JobId, JobState
+from syscr.ports import Clock, Scheduler, Store, StoreKey, SubmitOptions
+from syscr.request import RestartRequest
+from syscr.result import RestartResult
+from syscr.selection import (
+    CONTINUES,
+    CURRENT,
+    SUBMISSION,
+    Selection,
+    build_decision,
+    decision_name,
+    home_dir,
+)
+from syscr.waiting import wait_until
+
+log = logging.getLogger(__name__)
+
+_KICK_SECONDS = 5.0
+# slurmd refuses a job whose credential is as old as its own end on that node, to the second ("already
+# killed, do not launch batch job", FAILED 1:0; 24.11.5, 2026-11): let the next second begin first.
+_SAME_SECOND_SECONDS = 2
+_ENDING_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restarter:
+    """Restarts jobs.
+
+    Attributes:
+        scheduler: Slurm.
+        open_store: Opens the store of a checkpoint directory.
+        clock: Time.
+        build_step_script: Batch script for a step that had none of its own (a job of ``syscr srun``).
+    """
+
+    scheduler: Scheduler
+    open_store: Callable[[str], Store]
+    clock: Clock
+    build_step_script: Callable[[Image], str]
+
+    def restart(
+        self, selection: Selection, request: RestartRequest, progress: Progress
+    ) -> RestartResult:
+        """Continue from a chosen image.
+
+        Raises:
+            JobStateError: The job still runs or waits; two copies of one job must never live.
+        """
+        image = selection.image
+        home = self.open_store(home_dir(image))
+        key = StoreKey(image.manifest.lineage, image.manifest.step)
+        job = self._find_current(home, image)
+        if job is not None and job.state is JobState.COMPLETING and not request.dry_run:
+            job = self._wait_until_ended(job, progress)
+        if job is not None:
+            _refuse_alive(job, image)
+        warnings = list(selection.unreadable)
+        by_requeue = job is not None and _can_requeue(image) and not request.new_job
+        if request.dry_run:
+            return self._result(
+                selection, request, job if by_requeue else None, "planned", warnings
+            )
+        started = self.clock.monotonic()
+        if by_requeue and job is not None:
+            try:
+                self.scheduler.requeue(job.job_id, hold=True)
+            except (JobStateError, SchedulerDeniedError, JobNotFoundError) as error:
+                warnings.append(f"{error.message}; a new job was submitted instead")
+                by_requeue = False
+            else:
+                restart_count = self._continue(job, selection, request.stick_to_nodes, home)
+        if not by_requeue or job is None:
+            job_id, restart_count = self._submit(selection, request, home), 0
+        else:
+            job_id = job.job_id
+        result = self._wait(job_id, key, restart_count, home, image, request, progress)
+        return replace(
+            result,
+            method="requeue" if by_requeue else "submit",
+            skipped=selection.skipped,
+            warnings=(*warnings, *result.warnings),
+            wait_seconds=self.clock.monotonic() - started,
+        )
+
+    def requeue(self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store) -> int:
+        """Put a job back into the queue so that its next life continues from an image.
+
+        Returns:
+            The restart count of that life.
+        """
+        self.scheduler.requeue(job.job_id, hold=True)
+        return self._continue(job, selection, stick_to_nodes, home)
+
+    def _continue(self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store) -> int:
+        """Write down what the next life of a requeued job continues from, then let it start.
+
+        Raises:
+            RestartError: It is in the queue and held; never a reason to submit another copy.
+        """
+        try:
+            return self._decide_and_release(job, selection, stick_to_nodes, home)
+        except RestartError:
+            raise
+        except SyscrError as error:
+            raise RestartError(
+                f"job {job.job_id} was requeued and is held: {error.message}",
+                hint=f"let it go on with 'scontrol release {job.job_id}'",
+            ) from error
+
+    def _start_delay(self, job: Job) -> int:
+        """Return how many seconds the next life has to wait: none where the last ended long ago."""
+        if job.state.is_final and job.end_at is not None:
+            ago = (self.clock.now() - job.end_at).total_seconds()
+            return 0 if ago > _SAME_SECOND_SECONDS else _SAME_SECOND_SECONDS
+        return _SAME_SECOND_SECONDS
+
+    def _decide_and_release(
+        self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store
+    ) -> int:
+        image = selection.image
+        key = StoreKey(image.manifest.lineage, image.manifest.step)
+        self._wait_until_pending(job.job_id)
+        restart_count = self.scheduler.get_job_details(job.job_id).restart_count
+        home.write_record(
+            key,
+            decision_name(job.number, restart_count),
+            build_decision(selection, image.checkpoint_dir),
+        )
+        self.scheduler.require_nodes(job.job_id, image.manifest.nodes if stick_to_nodes else ())
+        self.scheduler.release(job.job_id)
+        self.scheduler.start_now(job.job_id, delay_seconds=self._start_delay(job))
+        return restart_count
+
+    def _wait_until_ended(self, job: Job, progress: Progress) -> Job | None:
+        """Give a job that is just ending the time to do so; None if Slurm has forgotten it then."""
+        current: Job | None = job
+
+        def has_ended() -> bool:
+            nonlocal current
+            try:
+                current = self.scheduler.get_job(job.job_id)
+            except JobNotFoundError:
+                current = None
+            progress({"type": "phase", "phase": "locate", "message": f"job {job.job_id} is ending"})
+            return current is None or current.state is not JobState.COMPLETING
+
+        wait_until(self.clock, has_ended, timeout_seconds=_ENDING_SECONDS)
+        return current
+
+    def _wait_until_pending(self, job_id: JobId) -> None:
+        wait_until(
+            self.clock,
+            lambda: self.scheduler.get_job(job_id).state.is_waiting,
+            timeout_seconds=120.0,
+            on_timeout=lambda: RestartTimeoutError(
+                f"job {job_id} was requeued, but is not PENDING after 120 s; it is held",
+                hint=f"look at it with 'scontrol show job {job_id}', "
+                f"then release it with 'scontrol release {job_id}'",
+            ),
+        )
+
+    def _find_current(self, home: Store, image: Image) -> Job | None:
+        """Return the newest job of the line as Slurm knows it; None if it has forgotten it."""
+        record = home.read_record(StoreKey(image.manifest.lineage), CURRENT)
+        number = record.get("number") if record else None
+        job_id = JobId(int(str(number))) if number else JobId.parse(image.manifest.job_id)
+        try:
+            return self.scheduler.get_job(job_id)
+        except JobNotFoundError:
+            return None
+
+    def _submit(self, selection: Selection, request: RestartRequest, home: Store) -> JobId:
+        """Submit a new job that continues the line; held until the store knows of it."""
+        image = selection.image
+        manifest = image.manifest
+        submission = manifest.submission
+        script = submission.script if manifest.step == "batch" or submission.script else ""
+        job_id = self.scheduler.submit(
+            SubmitOptions(
+                script=script or self.build_step_script(image),
+                options=(*_options(image, request.stick_to_nodes), *request.options, "--hold"),
+                arguments=submission.program if submission.command == "sbatch" else (),
+                working_dir=submission.working_dir or None,
+            )
+        )
+        try:
+            job = self.scheduler.get_job(job_id)
+            key = StoreKey(manifest.lineage, manifest.step)
+            own = StoreKey(str(job.number))
+            home.write_record(
+                own, CONTINUES, {"lineage": manifest.lineage, "from": manifest.job_id}
+            )
+            home.write_record(
+                own,
+                SUBMISSION,
+                {"command": submission.command, "options": list(submission.options)}
+                | {"program": list(submission.program)},
+            )
+            home.write_record(
+                key, decision_name(job.number, 0), build_decision(selection, image.checkpoint_dir)
+            )
+            home.write_record(StoreKey(manifest.lineage), CURRENT, {"number": job.number})
+            self.scheduler.release(job_id)
+        except BaseException as error:
+            try:
+                self.scheduler.cancel(job_id)
+            except SyscrError as second:  # the first reason counts; the job is held
+                error.add_note(f"job {job_id} is left in the queue, held: {second.message}")
+            raise
+        return job_id
+
+    def _wait(
+        self,
+        job_id: JobId,
+        key: StoreKey,
+        restart_count: int,
+        home: Store,
+        image: Image,
+        request: RestartRequest,
+        progress: Progress,
+    ) -> RestartResult:
+        """Wait until every rank says that it runs again."""
+        job = self.scheduler.get_job(job_id)
+        ranks = {str(task.rank) for task in image.manifest.tasks}
+        ready: set[str] = set()
+        next_kick = self.clock.monotonic() + _KICK_SECONDS
+
+        def is_back() -> bool:
+            nonlocal job, next_kick
+            job = self.scheduler.get_job(
+                job_id
+            )  # first: what a job has told, it told before its end
+            for rank in sorted(ranks - ready):
+                note = home.read_note(key, f"run/{job.number}.{restart_count}.{rank}/ready")
+                if note is None:
+                    continue
+                if note.startswith("failed"):
+                    reason = note.partition(":")[2].strip() or f"task {rank} could not be restored"
+                    raise _failed(job, reason, image)
+                ready.add(rank)
+            if ready == ranks:
+                job = self.scheduler.get_job(job_id)
+                return True
+            if job.state.is_final:
+                raise _failed(job, f"it ended ({job.raw_state}) before it was restored", image)
+            if job.state.is_waiting and self.clock.monotonic() >= next_kick:
+                self.scheduler.start_now(job_id)
+                next_kick = self.clock.monotonic() + _KICK_SECONDS
+            progress(
+                {"type": "phase", "phase": "start", "message": f"job {job_id} is {job.raw_state}"}
+            )
+            return False
+
+        back = wait_until(self.clock, is_back, timeout_seconds=request.wait_seconds)
+        warnings: tuple[str, ...] = ()
+        if not back and request.wait_seconds > 0:
+            warnings = (
+                f"job {job_id} is still {job.raw_state} ({job.reason}) after "
+                f"{request.wait_seconds:g} s; it continues from the image as soon as it starts",
+            )
+        return RestartResult(
+            image=image,
+            job_id=job_id,
+            method="",
+            job_state="running" if back else "pending",
+            nodes=job.nodes,
+            warnings=warnings,
+        )
+
+    def _result(
+        self,
+        selection: Selection,
+        request: RestartRequest,
+        job: Job | None,
+        state: str,
+        warnings: list[str],
+    ) -> RestartResult:
+        return RestartResult(
+            image=selection.image,
+            job_id=job.job_id if job else None,
+            method="requeue" if job else "submit",
+            job_state=state,
+            nodes=selection.image.manifest.nodes if request.stick_to_nodes else (),
+            skipped=selection.skipped,
+            warnings=tuple(warnings),
+        )
+
+
+def _can_requeue(image: Image) -> bool:
+    """Whether Slurm can requeue the job: only jobs with a batch script are."""
+    return bool(image.manifest.submission.script)
+
+
+def _refuse_alive(job: Job, image: Image) -> None:
+    if job.state.is_final:
+        return
+    hint = f"end it first: 'syscr vacate {job.job_id}' (keeps its work) or 'scancel {job.job_id}'"
+    if job.state.is_waiting and "held" in job.reason.lower():
+        hint = f"it is held and continues by itself after 'scontrol release {job.job_id}'; to use another "
+        hint += f"image 'scancel {job.job_id}' first"
+    elif job.state.is_waiting:
+        hint = f"it continues by itself when it starts; to use another image 'scancel {job.job_id}' first"
+    elif job.state is JobState.COMPLETING:
+        hint = "it is just ending; try again in a few seconds"
+    raise JobStateError(
+        f"cannot restart from image '{image.image_id}': job {job.job_id} is {job.raw_state}; two live "
+        "copies would write the same files",
+        hint=hint,
+        state=job.raw_state,
+        allowed=["ended"],
+    )
+
+
+def _failed(job: Job, reason: str, image: Image) -> RestartError:
+    return RestartError(
+        f"cannot restart job {job.job_id} from image '{image.image_id}': {reason}",
+        hint="the reason is at the end of the job's output; the image is untouched: try again, or an "
+        "older one with 'syscr restart --image ID'",
+    )
+
+
+def _options(image: Image, stick_to_nodes: bool) -> tuple[str, ...]:
+    """Return sbatch options of the new job: those of the old one, its output files, its nodes."""
+    submission = image.manifest.submission
+    options = list(submission.options)
+    output, error = _outputs(image)
+    if output:
+        options += [f"--output={output}", "--open-mode=append"]
+    if error and error != output:
+        options.append(f"--error={error}")
+    if submission.working_dir:
+        options.append(f"--chdir={submission.working_dir}")
+    if stick_to_nodes:
+        nodes = image.manifest.nodes
+        options += [f"--nodelist={','.join(nodes)}", f"--nodes={len(nodes)}"]
+    return tuple(options)
+
+
+def _outputs(image: Image) -> tuple[str, str]:
+    """Return output and error file of the job; of a batch task they are what it had open."""
+    submission = image.manifest.submission
+    for task in image.manifest.tasks:
+        if image.manifest.step == "batch" and task.stdio[1].startswith("/"):
+            error = task.stdio[2] if task.stdio[2].startswith("/") else ""
+            return task.stdio[1], error
+    return submission.stdout_path, submission.stderr_path

@@ -1,0 +1,293 @@
+"""``syscr sbatch``, ``srun`` and ``salloc``: Slurm's own commands, with the program put behind us.
+
+Slurm's options are passed on untouched. ``sbatch`` submits a small wrapper around an unchanged copy
+of the script; ``srun`` puts ``syscr run`` in front of the program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from syscr.errors import (
+    OperationUnsupportedError,
+    RequestError,
+    SchedulerUnavailableError,
+    StoreAccessError,
+    SyscrError,
+)
+from syscr.job.fresh import SRUN_VARIABLE
+from syscr.job.launcher import private_dir
+from syscr.model import Image, JobId
+from syscr.ports import CommandTimeout, Completed, Runner, Store, StoreKey
+from syscr.process.attached import run_attached
+from syscr.selection import CONTINUES, SUBMISSION
+from syscr.settings import Settings
+from syscr.slurm import commands as slurm_commands
+from syscr.slurm import options as slurm_options
+from syscr.slurm import script as slurm_script
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Submits jobs and starts steps.
+
+    Attributes:
+        settings: Settings of this call.
+        runner: Runs sbatch.
+        open_store: Opens the store of a checkpoint directory.
+        remember: Takes note of a checkpoint directory for later restarts.
+        syscr: Absolute path of ``syscr`` on the nodes.
+        environ: The caller's environment.
+        job_environment: Variables that the runner changes, as the job shall see them.
+    """
+
+    settings: Settings
+    runner: Runner
+    open_store: Callable[[str], Store]
+    remember: Callable[[str], None]
+    syscr: str
+    environ: Mapping[str, str]
+    job_environment: Mapping[str, str]
+
+    def sbatch(self, argv: Sequence[str]) -> int:
+        """Submit a batch script so that it is checkpointable; returns sbatch's exit status.
+
+        Raises:
+            RequestError: The command line or the script cannot be read.
+            StoreAccessError: The copy of the script cannot be stored; nothing was submitted.
+        """
+        split = slurm_options.split_command("sbatch", argv)
+        if split.is_heterogeneous:
+            raise OperationUnsupportedError(
+                "cannot make a heterogeneous job checkpointable; nothing was submitted",
+                hint="submit it with Slurm's own sbatch",
+            )
+        script, arguments, name = _read_script(split)
+        in_script = slurm_script.read_sbatch_options(script)
+        own = split.own.over(slurm_options.read_own_options(in_script))
+        checkpoint_dir = self._checkpoint_dir(own)
+        parsed = (*in_script, *split.parsed)
+        wrapper = slurm_script.build_wrapper(
+            script,
+            syscr=self.syscr,
+            run_options=(*self._run_options(own, checkpoint_dir), *_truncation(parsed)),
+            copy_path=store_script(checkpoint_dir, script),
+            arguments=arguments,
+        )
+        options = split.without("wrap", "parsable")
+        is_waiting = slurm_options.find_option(parsed, "wait") is not None
+        completed = self._submit(
+            (*self._defaults(parsed, name), *options), wrapper, math.inf if is_waiting else None
+        )
+        if completed.is_ok:
+            self._record(completed.stdout, checkpoint_dir, options)
+            _print_job(completed.stdout, split)
+        return completed.exit_code if completed.exit_code is not None else 1
+
+    def srun(self, argv: Sequence[str]) -> int:
+        """Start a step whose tasks are checkpointable; returns srun's exit status."""
+        split = slurm_options.split_command("srun", argv)
+        if not split.program:
+            return run_attached(["srun", *split.options])
+        if split.is_heterogeneous:
+            raise OperationUnsupportedError(
+                "cannot make a heterogeneous step checkpointable; nothing was started",
+                hint="start it with Slurm's own srun",
+            )
+        checkpoint_dir = self._checkpoint_dir(split.own)
+        self.remember(checkpoint_dir)
+        options, truncation = self._append_where_continued(split, checkpoint_dir)
+        run = [self.syscr, "run", *self._run_options(split.own, checkpoint_dir), *truncation]
+        run += ["--", *split.program]
+        env = {} if "SLURM_JOB_ID" in self.environ else {SRUN_VARIABLE: shlex.join(argv)}
+        return run_attached(["srun", *options, *run], env=env)
+
+    def salloc(self, argv: Sequence[str]) -> int:
+        """Run salloc; our options become the defaults of ``syscr srun`` inside."""
+        split = slurm_options.split_command("salloc", argv)
+        env = {}
+        if split.own.checkpoint_dir:
+            env["SYSCR_CHECKPOINT_DIR"] = os.path.abspath(split.own.checkpoint_dir)
+        if split.own.backend:
+            env["SYSCR_BACKEND"] = split.own.backend
+        return run_attached(["salloc", *split.options, *split.program], env=env)
+
+    def _submit(
+        self, options: Sequence[str], wrapper: str, limit_seconds: float | None
+    ) -> Completed:
+        """Run sbatch with the user's Slurm environment, which is meant for it; pass messages on."""
+        argv = slurm_commands.build_submit(options, environment=self.job_environment)
+        env = {
+            name: value
+            for name, value in self.environ.items()
+            if name.startswith(("SLURM_", "SBATCH_"))
+        }
+        try:
+            completed = self.runner.run(argv, stdin=wrapper, env=env, timeout_seconds=limit_seconds)
+        except CommandTimeout as timeout:
+            raise SchedulerUnavailableError(
+                f"sbatch gave no answer within {timeout.timeout_seconds:g} s: nobody knows whether the "
+                "job was submitted",
+                hint="look for it with 'squeue --me' before you submit it again",
+            ) from timeout
+        sys.stderr.write(completed.stderr)
+        return completed
+
+    def _defaults(self, options: Sequence[slurm_options.Option], name: str) -> tuple[str, ...]:
+        """Return options that sbatch would have chosen by itself, had it seen the script itself.
+
+        Output is always appended, for a requeue must not empty what the job has written; a start from
+        the beginning empties it, where that was asked for. They go in front: the user's win.
+        """
+        given = slurm_options.find_option(options, "job-name") is not None
+        named = given or "SBATCH_JOB_NAME" in self.environ
+        return ("--open-mode=append", *(() if named else (f"--job-name={name}",)))
+
+    def _record(self, reply: str, checkpoint_dir: str, options: Sequence[str]) -> None:
+        """Write down how the job was submitted; without it a restart derives it from Slurm."""
+        self.remember(checkpoint_dir)
+        number = reply.strip().partition(";")[0]
+        try:
+            self.open_store(checkpoint_dir).write_record(
+                StoreKey(str(JobId.parse(number).number)),
+                SUBMISSION,
+                {"command": "sbatch", "options": list(options), "program": []},
+            )
+        except SyscrError as error:
+            sys.stderr.write(f"syscr: {error.message}; a restart will derive the options\n")
+
+    def _append_where_continued(
+        self, split: slurm_options.SplitCommand, checkpoint_dir: str
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return srun's options, and those of ``syscr run``, for a step of a job that goes on.
+
+        srun empties the step's output files at its start; in a job that continues from an image they
+        hold what the tasks wrote before it.
+        """
+        is_set = slurm_options.find_option(split.parsed, "open-mode") is not None
+        if is_set or not self._is_continued(checkpoint_dir):
+            return split.options, ()
+        output = slurm_options.find_option(split.parsed, "output") or ""
+        own_files = "%t" in output  # one file for each task: a task that starts afresh may empty it
+        return (*split.options, "--open-mode=append"), ("--truncate-output",) if own_files else ()
+
+    def _is_continued(self, checkpoint_dir: str) -> bool:
+        """Whether the job around us has been requeued, or continues another one."""
+        number = self.environ.get("SLURM_JOB_ID", "")
+        if not number.isdigit():
+            return False
+        if self.environ.get("SLURM_RESTART_COUNT", "0") not in {"", "0"}:
+            return True
+        return self.open_store(checkpoint_dir).read_record(StoreKey(number), CONTINUES) is not None
+
+    def _checkpoint_dir(self, own: slurm_options.OwnOptions) -> str:
+        return os.path.abspath(own.checkpoint_dir or self.settings.checkpoint_dir)
+
+    def _run_options(self, own: slurm_options.OwnOptions, checkpoint_dir: str) -> tuple[str, ...]:
+        backend = own.backend or self.settings.backend
+        known = ("auto", *self.settings.order)
+        if backend not in known:
+            raise RequestError(f"unknown backend '{backend}'", hint=f"one of: {', '.join(known)}")
+        options = ["--checkpoint-dir", checkpoint_dir]
+        options += ["--backend", backend] if backend != "auto" else []
+        if own.interval_seconds:
+            options += ["--interval", f"{own.interval_seconds:g}"]
+        if own.restart_dir:
+            options += ["--restart-dir", os.path.abspath(own.restart_dir)]
+        return tuple(options)
+
+
+def _print_job(reply: str, split: slurm_options.SplitCommand) -> None:
+    """Print what sbatch itself would have printed."""
+    number, semicolon, cluster = reply.strip().partition(";")
+    if slurm_options.find_option(split.parsed, "parsable") is not None:
+        sys.stdout.write(reply)
+    elif slurm_options.find_option(split.parsed, "quiet") is None:
+        where = f" on cluster {cluster}" if semicolon else ""
+        sys.stdout.write(f"Submitted batch job {number}{where}\n")
+    sys.stdout.flush()
+
+
+def _read_script(
+    split: slurm_options.SplitCommand,
+) -> tuple[str, tuple[str, ...], str]:
+    """Return script text, its arguments and the job name that sbatch would give it."""
+    wrap = slurm_options.find_option(split.parsed, "wrap")
+    if wrap is not None:
+        if split.program:
+            raise RequestError(
+                "a script and --wrap exclude each other", hint="leave one of them out"
+            )
+        return slurm_script.build_wrap_script(wrap), (), "wrap"
+    if not split.program:
+        return sys.stdin.read(), (), "sbatch"
+    path = split.program[0]
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(), split.program[1:], Path(path).name
+    except OSError as error:
+        raise RequestError(f"cannot read batch script '{path}': {error.strerror}") from error
+
+
+def _truncation(options: Sequence[slurm_options.Option]) -> tuple[str, ...]:
+    """Return the option that empties the output at a start from the beginning, as Slurm's default."""
+    mode = slurm_options.find_option(options, "open-mode")
+    return () if mode is not None and mode.startswith("a") else ("--truncate-output",)
+
+
+def store_script(checkpoint_dir: str, script: str) -> str:
+    """Keep a copy of a batch script; returns its path, named after its content.
+
+    Slurm's own copy goes with the job, and a restored shell reads on from the file it has open.
+
+    Raises:
+        StoreAccessError: It cannot be written.
+    """
+    content = script.encode("utf-8", "surrogateescape")
+    name = hashlib.blake2b(content, digest_size=8).hexdigest()
+    folder = private_dir(checkpoint_dir, "scripts")
+    if folder is None:
+        raise StoreAccessError(
+            f"cannot store the batch script below '{checkpoint_dir}': it cannot be written, or "
+            f"'.syscr-{os.geteuid()}' in it is not a private folder of yours; nothing was submitted",
+            hint="choose another --checkpoint-dir",
+            path=checkpoint_dir,
+        )
+    path = Path(folder, name)
+    try:
+        if not path.exists() or path.read_bytes() != content:
+            aside = Path(f"{path}.{os.getpid()}")
+            aside.write_bytes(content)
+            aside.chmod(0o700)
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            aside.rename(path)
+    except OSError as error:
+        raise StoreAccessError(
+            f"cannot store the batch script in '{folder}': {error.strerror}; nothing was submitted",
+            hint="choose another --checkpoint-dir",
+            path=folder,
+            errno=error.errno,
+        ) from error
+    return str(path)
+
+
+def build_step_script(image: Image, syscr: str) -> str:
+    """Return a batch script for the restart of a step whose job had none (``syscr srun`` alone)."""
+    home = next(
+        (str(task.state["home_dir"]) for task in image.manifest.tasks if "home_dir" in task.state),
+        image.checkpoint_dir,
+    )
+    program = image.manifest.submission.program or image.manifest.tasks[0].argv
+    geometry = (
+        () if image.manifest.submission.program else (f"--ntasks={image.manifest.task_count}",)
+    )
+    command = shlex.join([syscr, "srun", f"--checkpoint-dir={home}", *geometry, *program])
+    return f"#!/bin/sh\n# Made by 'syscr restart' for a step that had no batch script.\nexec {command}\n"

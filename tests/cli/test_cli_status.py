@@ -1,0 +1,146 @@
+"""status and doctor."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cli_support import FakeManager, Run, make_image, make_job, make_task
+
+from syscr.errors import SchedulerUnavailableError
+from syscr.model import Finding, JobId, JobState, Severity, Target
+from syscr.ports import Capabilities
+from syscr.result import JobStatus, NodeHealth
+
+TARGET = Target(JobId(4711))
+ERROR = Finding("io_uring", Severity.ERROR, "uses io_uring", "switch it off", "c1", 12)
+HEALTHY = NodeHealth(
+    "c1",
+    (
+        Capabilities("criu", "4.2", features={"rootless": True, "tcp_repair": False}),
+        Capabilities("dmtcp", missing=("no bin/dmtcp_launch below '/opt/dmtcp'",)),
+    ),
+    {"kernel": "6.12.9", "Slurm": "24.11.5"},
+)
+
+
+def test_job_that_runs_gets_the_command_for_an_image(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = (
+        JobStatus(TARGET, make_job(), tasks=(make_task(),), images=(make_image(),)),
+    )
+    assert run("status", "4711").out == (
+        "job 4711: RUNNING on c1, of alice\n"
+        "  checkpoint  possible (1 task of step batch, criu)\n"
+        "  newest      20261124T114500Z-9f3c21ab, 15 min ago, 1.5 GiB in 2 files\n"
+        "  images      1\n"
+        "write an image with: syscr checkpoint 4711\n"
+    )
+
+
+def test_job_with_findings_is_refused_with_the_reason(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = (
+        JobStatus(TARGET, make_job(), tasks=(make_task("0"), make_task("0")), findings=(ERROR,)),
+    )
+    assert run("status", "4711").out == (
+        "job 4711: RUNNING on c1, of alice\n"
+        "  checkpoint  refused (2 tasks of step 0, criu)\n"
+        "  images      none\n"
+        "  error: uses io_uring (node c1, pid 12)\n"
+        "    switch it off\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "last"),
+    [
+        (JobStatus(TARGET, None, images=(make_image(),)), "bring it back with: syscr restart 4711"),
+        (
+            JobStatus(TARGET, make_job(state=JobState.TIMEOUT), images=(make_image(),)),
+            "bring it back with: syscr restart 4711",
+        ),
+        (
+            JobStatus(TARGET, make_job()),
+            "it was not started through syscr; start the next one with: syscr sbatch SCRIPT",
+        ),
+        (JobStatus(TARGET, make_job(), busy="alice on login1"), "  images      none"),
+        (
+            JobStatus(TARGET, make_job(state=JobState.PENDING, reason="Resources", node_list="")),
+            "  images      none",
+        ),
+    ],
+)
+def test_last_line_is_what_to_do_next(
+    run: Run, manager: FakeManager, status: JobStatus, last: str
+) -> None:
+    manager.answers["status"] = (status,)
+    if status.busy:
+        last = "it was not started through syscr; start the next one with: syscr sbatch SCRIPT"
+    assert run("status", "4711").out.splitlines()[-1] == last
+
+
+def test_pending_job_has_its_reason(run: Run, manager: FakeManager) -> None:
+    job = make_job(state=JobState.PENDING, reason="Resources", node_list="")
+    manager.answers["status"] = (JobStatus(TARGET, job),)
+    assert run("status", "4711").out.startswith("job 4711: PENDING (Resources), of alice\n")
+
+
+def test_without_a_job_all_are_shown_one_line_each(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = (
+        JobStatus(TARGET, make_job(), tasks=(make_task(),), images=(make_image(),)),
+        JobStatus(Target(JobId(4712)), make_job(4712, JobState.PENDING, node_list="")),
+        JobStatus(Target(JobId(9)), None, busy="x"),
+    )
+    assert run("status").out == (
+        "JOB   STATE             NODES  CHECKPOINT     IMAGES  NEWEST\n"
+        "4711  RUNNING           c1     possible       1       20261124T114500Z-9f3c21ab, 15 min ago\n"
+        "4712  PENDING           -      not possible   0       -\n"
+        "9     unknown to Slurm  -      being written  0       -\n"
+    )
+    assert run("status", "-q").out == "4711\n4712\n9\n"
+    assert len(json.loads(run("status", "--json").out)["data"]["jobs"]) == 3
+
+
+def test_without_any_job_that_is_said(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = ()
+    assert run("status").out.startswith("you have no jobs in the queue")
+    assert run("status", "-q").out == ""
+
+
+def test_controller_that_does_not_answer_is_10(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = SchedulerUnavailableError("no answer")
+    assert run("status").status == 10
+
+
+def test_doctor_shows_what_works_and_why_not(run: Run, manager: FakeManager) -> None:
+    manager.answers["doctor"] = (HEALTHY,)
+    outcome = run("doctor", "--node", "c1")
+    assert outcome.status == 0
+    assert outcome.out == (
+        "node c1\n"
+        "  Slurm   24.11.5\n"
+        "  kernel  6.12.9\n"
+        "  criu 4.2: works\n"
+        "    without tcp_repair\n"
+        "  dmtcp: does not work\n"
+        "    no bin/dmtcp_launch below '/opt/dmtcp'\n"
+    )
+    assert manager.calls == [("doctor", (("c1",),))]
+
+
+@pytest.mark.parametrize(
+    ("healths", "status"),
+    [
+        ((HEALTHY, NodeHealth("c2", error="node c2 is down")), 4),
+        ((NodeHealth("c2", error="node c2 is down"),), 10),
+        ((HEALTHY, NodeHealth("c2", (Capabilities("criu", missing=("none",)),))), 22),
+        ((NodeHealth("c2"),), 22),
+    ],
+)
+def test_doctor_that_finds_something_fails_after_the_report(
+    run: Run, manager: FakeManager, healths: tuple[NodeHealth, ...], status: int
+) -> None:
+    manager.answers["doctor"] = healths
+    outcome = run("doctor", "--node", "c2")
+    assert outcome.status == status
+    assert "node c2" in outcome.out
+    assert "c2" in outcome.err

@@ -1,0 +1,274 @@
+"""status, prune and the image verbs."""
+
+from __future__ import annotations
+
+import pytest
+from core_support import HOME, JOB, KEY, OTHER, TARGET, World, task
+
+from syscr.errors import (
+    ImageExistsError,
+    ImageNotFoundError,
+    JobNotFoundError,
+    SchedulerUnavailableError,
+    StoreAccessError,
+    StoreNotFoundError,
+)
+from syscr.model import Finding, JobDetails, JobState, Severity, Submission, Target, TaskImage
+from syscr.ports import StoreKey
+from syscr.request import PruneRequest, RestartRequest
+
+LAST = PruneRequest(HOME, keep_last=1)
+HOUR = PruneRequest(HOME, keep_within_seconds=3600)
+OLD = 7200.0
+
+
+def test_status_names_tasks_findings_and_images(world: World) -> None:
+    world.add_job(4711, task(), task(1))
+    image = world.add_image()
+    world.workers.findings["c1"] = (Finding("clock", Severity.WARNING, "looks at the clock"),)
+    world.workers.tasks = [task(task_count=1)]
+    (status,) = world.manager.status([TARGET])
+    assert status.job == world.scheduler.get_job(JOB)
+    assert [one.rank for one in status.tasks] == [0]
+    assert [finding.code for finding in status.findings] == ["clock"]
+    assert status.images == (image,)
+    assert status.warnings == ()
+
+
+def test_status_of_all_own_jobs_is_the_default(world: World) -> None:
+    world.add_job(4711)
+    world.add_job(4712, state=JobState.PENDING)
+    world.add_job(4713, state=JobState.FAILED)
+    assert [str(status.target) for status in world.manager.status()] == ["4711", "4712"]
+
+
+def test_status_of_a_job_that_cannot_be_dumped_says_why(world: World) -> None:
+    world.scheduler.add_job(4711)
+    (status,) = world.manager.status([TARGET])
+    assert [finding.code for finding in status.findings] == ["not_checkpointable"]
+    assert "was not started through syscr" in status.warnings[0]
+
+
+def test_status_of_another_users_job_is_a_remark(world: World) -> None:
+    world.scheduler.add_job(4711, user=("bob", 1001))
+    (status,) = world.manager.status([TARGET])
+    assert "belongs to 'bob'" in status.warnings[0]
+
+
+def test_status_of_a_waiting_job_asks_no_node(world: World) -> None:
+    image = world.add_image()
+    world.add_job(state=JobState.PENDING)
+    (status,) = world.manager.status([TARGET])
+    assert (status.images, status.tasks, status.warnings) == ((image,), (), ())
+    assert world.log == []
+
+
+def test_status_says_who_is_at_work(world: World) -> None:
+    world.add_job()
+    world.home.hold_by_other(KEY, "pid 7 on c9")
+    (status,) = world.manager.status([TARGET])
+    assert status.busy == "pid 7 on c9"
+
+
+def test_status_of_a_forgotten_job_shows_its_images(world: World) -> None:
+    image = world.add_image()
+    (status,) = world.manager.status([TARGET])
+    assert (status.job, status.images, status.tasks) == (None, (image,), ())
+
+
+def test_status_of_nothing_is_an_error(world: World) -> None:
+    with pytest.raises(JobNotFoundError, match="has no images"):
+        world.manager.status([TARGET])
+
+
+def test_status_without_slurm_is_an_error_not_an_ended_job(world: World) -> None:
+    world.add_image()
+    world.scheduler.is_available = False
+    with pytest.raises(SchedulerUnavailableError):
+        world.manager.status([TARGET])
+
+
+def test_status_touches_nothing(world: World) -> None:
+    world.add_job()
+    world.add_image()
+    world.manager.status([TARGET])
+    assert set(world.names()) == {"inspect"}
+
+
+def test_prune_deletes_by_rule(world: World) -> None:
+    old, new = world.add_image(age=OLD), world.add_image()
+    result = world.manager.prune(LAST)
+    assert [(one.image, one.keep) for one in result.decisions] == [(old, False), (new, True)]
+    assert world.images() == [new.image_id]
+    assert [one.image_id for one in world.home.list_images(deleted=True)[0]] == [old.image_id]
+
+
+def test_prune_dry_run_touches_nothing(world: World) -> None:
+    images = [world.add_image(age=OLD).image_id for _ in range(2)]
+    result = world.manager.prune(
+        PruneRequest(HOME, keep_within_seconds=1, expunge=True, dry_run=True)
+    )
+    assert [one.keep for one in result.decisions] == [False, False]
+    assert result.expunged == ()
+    assert (world.images(), world.log) == (images, [])
+
+
+def test_prune_expunges_what_is_in_the_trash(world: World) -> None:
+    old, new = world.add_image(age=OLD), world.add_image()
+    result = world.manager.prune(PruneRequest(HOME, keep_last=1, expunge=True))
+    assert result.expunged == (old.image_id,)
+    assert world.home.list_images(deleted=True)[0] == ()
+    assert world.images() == [new.image_id]
+
+
+def test_prune_of_one_line_leaves_the_others(world: World) -> None:
+    mine = world.add_image(age=OLD)
+    other = world.add_image("4712", age=OLD)
+    result = world.manager.prune(PruneRequest(HOME, lineage="4711", keep_within_seconds=1))
+    assert [one.image for one in result.decisions] == [mine]
+    assert world.images() == [other.image_id]
+
+
+def test_prune_of_one_line_leaves_the_trash_of_others(world: World) -> None:
+    other = world.home.trash(world.add_image("4712"))
+    mine = world.home.trash(world.add_image("4711"))
+    result = world.manager.prune(PruneRequest(HOME, lineage="4711", expunge=True))
+    assert result.expunged == (mine.image_id,)
+    assert world.home.list_images(deleted=True)[0] == (other,)
+
+
+@pytest.mark.parametrize(
+    "state", [JobState.RUNNING, JobState.PENDING, JobState.COMPLETING, JobState.UNKNOWN]
+)
+def test_newest_image_of_an_unfinished_job_stays(world: World, state: JobState) -> None:
+    world.add_job(state=state)
+    world.add_image(age=OLD)
+    newest = world.add_image(age=OLD - 100)
+    world.manager.prune(PruneRequest(HOME, allow_empty=True))
+    assert world.images() == [newest.image_id]
+
+
+def test_newest_image_stays_for_the_job_that_continues_it(world: World) -> None:
+    """The old job has ended, or Slurm has forgotten it; the new one has not taken an image yet."""
+    image = world.add_image(age=OLD)
+    world.manager.restart(RestartRequest(TARGET, wait_seconds=0))
+    assert [one.keep for one in world.manager.prune(HOUR).decisions] == [True]
+    assert world.images() == [image.image_id]
+
+
+def test_image_that_a_waiting_job_continues_from_stays(world: World) -> None:
+    world.add_job(state=JobState.CANCELLED, details=JobDetails(restart_count=1))
+    chosen = world.add_image(age=OLD)
+    between, newest = world.add_image(age=OLD - 100), world.add_image(age=OLD - 200)
+    world.manager.restart(RestartRequest(image_id=chosen.image_id, wait_seconds=0))
+    decisions = world.manager.prune(HOUR).decisions
+    assert [one.reason for one in decisions if one.image == chosen] == ["in use"]
+    assert world.images() == [chosen.image_id, newest.image_id]
+    assert between.image_id not in world.images()
+
+
+def test_damaged_image_does_not_take_the_place_of_a_good_one(world: World) -> None:
+    world.add_job()
+    good, bad = world.add_image(age=OLD), world.add_image(age=OLD - 100)
+    world.home.damage[bad.image_id] = ("data/0/a: too short",)
+    world.manager.prune(LAST)
+    assert world.images() == [good.image_id]
+
+
+def test_job_that_ends_while_prune_looks_is_no_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_job()
+    newest = world.add_image()
+    world.scheduler.failures["get_job_details"] = JobNotFoundError("gone")
+    world.manager.prune(LAST)
+    assert world.images() == [newest.image_id]
+
+
+def test_prune_without_slurm_deletes_nothing(world: World) -> None:
+    world.add_image(age=OLD)
+    world.scheduler.is_available = False
+    with pytest.raises(SchedulerUnavailableError):
+        world.manager.prune(HOUR)
+    assert len(world.images()) == 1
+
+
+def test_prune_looks_for_records_in_the_jobs_own_directory(world: World) -> None:
+    image = world.add_image(
+        age=OLD,
+        directory=OTHER,
+        tasks=(TaskImage(0, "c1", "data/0", state={"home_dir": HOME}),),
+        submission=Submission("sbatch", script="#!/bin/sh\n"),
+    )
+    world.scheduler.add_job(9000)
+    world.home.write_record(KEY, "current", {"number": 9000})
+    world.manager.prune(PruneRequest(OTHER, keep_within_seconds=1))
+    assert world.images(OTHER) == [image.image_id]
+
+
+def test_image_is_deleted_and_brought_back(world: World) -> None:
+    image = world.add_image()
+    manager = world.manager
+    manager.delete_image(image)
+    assert manager.list_images() == ((), ())
+    (deleted,), _ = manager.list_images(deleted=True)
+    assert manager.get_image(deleted.image_id, deleted=True) == deleted
+    assert manager.undelete_image(image.image_id) == image
+    with pytest.raises(ImageNotFoundError):
+        manager.undelete_image(image.image_id)
+
+
+def test_image_whose_place_is_taken_is_not_brought_back(world: World) -> None:
+    image = world.add_image()
+    world.manager.delete_image(image)
+    world.home.add_image(image.manifest)
+    with pytest.raises(ImageExistsError):
+        world.manager.undelete_image(image.image_id)
+
+
+def test_image_is_verified_where_it_lies(world: World) -> None:
+    image = world.add_image(directory=OTHER)
+    world.open_store(OTHER).damage[image.image_id] = ("a", "b")
+    assert world.manager.verify_image(image) == ("a", "b")
+
+
+def test_images_of_a_job_are_found_or_it_is_said(world: World) -> None:
+    image = world.add_image()
+    assert world.manager.find_images(TARGET) == (image,)
+    with pytest.raises(StoreNotFoundError, match="no image of 9"):
+        world.manager.find_images(Target.parse("9"))
+
+
+def test_directory_that_cannot_be_read_is_a_remark_among_many_and_an_error_alone(
+    world: World,
+) -> None:
+    image = world.add_image()
+    for wanted in (None, OTHER):
+        world.open_store(OTHER).failures["list_images"] = StoreAccessError("not allowed")
+        if wanted is None:
+            assert world.manager.list_images() == ((image,), ("not allowed",))
+        else:
+            with pytest.raises(StoreAccessError):
+                world.manager.list_images(checkpoint_dir=wanted)
+
+
+def test_doctor_asks_the_probe(world: World) -> None:
+    assert [health.node for health in world.manager.doctor(["c1"])] == ["c1"]
+    assert [health.node for health in world.manager.doctor()] == ["here"]
+
+
+def test_step_images_are_kept_apart(world: World) -> None:
+    batch, step = world.add_image(), world.add_image(step="0")
+    world.manager.prune(LAST)
+    assert set(world.images()) == {batch.image_id, step.image_id}
+    assert world.home.list_images(key=StoreKey("4711", "0"))[0] == (step,)
+
+
+def test_owner_is_known_from_slurm_or_from_the_images(world: World) -> None:
+    image = world.add_image(user_name="bob")
+    manager = world.manager
+    assert manager.find_owner(TARGET) == "bob"
+    assert manager.find_owner(None, image_id=image.image_id) == "bob"
+    world.add_job()
+    assert manager.find_owner(TARGET) == "alice"
+    assert manager.find_owner(Target.parse("9")) == ""

@@ -1,0 +1,36 @@
+"""When the next periodic checkpoint is due."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syscr.schedule import Past, find_due
+
+SECONDS = st.floats(0, 1e6)
+
+
+def test_next_checkpoint_without_cost_comes_at_the_interval() -> None:
+    assert find_due(Past(100.0), 60.0) == 160.0
+
+
+def test_costly_checkpoint_leaves_the_program_four_times_its_cost() -> None:
+    assert find_due(Past(100.0, took_seconds=30.0), 60.0) == 100.0 + 30.0 + 4 * 30.0
+
+
+def test_failures_double_the_interval_up_to_an_hour() -> None:
+    dues = [find_due(Past(0.0, failures=count), 600.0) for count in range(5)]
+    assert dues == [600.0, 1200.0, 2400.0, 3600.0, 3600.0]
+
+
+def test_failures_of_a_long_interval_never_shorten_it() -> None:
+    assert find_due(Past(0.0, failures=9), 7200.0) == 7200.0
+
+
+@given(SECONDS, SECONDS, st.floats(0.001, 1e6), st.integers(0, 10_000))
+def test_due_is_never_before_the_interval(
+    started: float, took: float, interval: float, failures: int
+) -> None:
+    due = find_due(Past(started, took, failures), interval)
+    assert due >= started + interval
+    assert due >= started + took
