@@ -1,0 +1,129 @@
+"""The cluster of this session, and one test's work on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_support import BACKENDS, DRIVER, REPOSITORY, Backend, Cluster, Work
+from session_support import ENVIRON, EXERCISED
+
+LOGS = REPOSITORY / "slurm-test-cluster" / ".state" / "test-logs"
+_FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker("cluster")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    if outcome.get_result().failed:  # type: ignore[attr-defined]
+        item.stash[_FAILED] = True
+        item.session.stash[_FAILED] = True
+
+
+@pytest.fixture(scope="session")
+def docker_compose_project_name() -> str:
+    """Return a name of this checkout's own: another one's cluster may be up on this machine."""
+    checkout = hashlib.sha256(os.fsencode(REPOSITORY)).hexdigest()[:6]
+    return ENVIRON.get("SYSCR_TEST_CLUSTER", f"syscr-test-{checkout}")
+
+
+@pytest.fixture(scope="session")
+def docker_compose_command() -> str:
+    return f"{DRIVER} compose"
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file() -> str:
+    return str(REPOSITORY / "slurm-test-cluster" / "compose.yaml")
+
+
+@pytest.fixture(scope="session")
+def docker_setup() -> tuple[str, ...]:
+    """Return nothing: the driver brings it up, which has more to decide than the compose tool."""
+    return ()
+
+
+@pytest.fixture(scope="session")
+def docker_cleanup() -> tuple[str, ...]:
+    return ()
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, docker_compose_project_name: str) -> Iterator[Cluster]:
+    """A cluster with this checkout's syscr on it; it goes when the session ends, however it ends."""
+    cluster = Cluster(docker_compose_project_name, ENVIRON)
+    keep = request.config.getoption("--keep-cluster")
+    exercised = request.config.stash[EXERCISED]
+
+    def note_image(backend: str, version: str, label: str) -> None:
+        name = f"{backend} {version}" + (" (main)" if label.endswith("-main") else "")
+        exercised[name] = exercised.get(name, 0) + 1
+
+    cluster.on_image = note_image
+    try:
+        if not keep:
+            cluster.drive("down")  # one that a killed session has left
+        cluster.drive("up", timeout=1800)
+        cluster.drive("deploy")
+        yield cluster
+    finally:
+        if request.session.stash.get(_FAILED, False) or request.session.testsfailed:
+            cluster.save_logs(LOGS)
+        if not keep:
+            cluster.drive("down")
+
+
+def _make_work(cluster: Cluster, request: pytest.FixtureRequest, backend: Backend | None) -> Work:
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[-60:]
+    path = cluster.run(
+        "alice", "login", ["mktemp", "-d", f"/shared/{name}.XXXXXX"], check=True
+    ).stdout.strip()
+    return Work(cluster, path, backend)
+
+
+@pytest.fixture
+def work(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Work]:
+    """A private directory of alice, on shared storage; what runs there is ended with the test."""
+    backend = request.getfixturevalue("backend") if "backend" in request.fixturenames else None
+    work = _make_work(cluster, request, backend)
+    yield work
+    if request.node.stash.get(_FAILED, False):
+        request.node.add_report_section("teardown", f"files in {work.path}", work.describe())
+    work.clean_up()
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda backend: backend.label)
+def backend(request: pytest.FixtureRequest, cluster: Cluster) -> Backend:
+    """Each backend in turn; skipped, with syscr's own reason, where the nodes don't have it."""
+    wanted: Backend = request.param
+    missing = _find_missing(cluster, wanted)
+    if missing:
+        required = ENVIRON.get("SYSCR_REQUIRE", "").replace(",", " ").split()
+        text = f"{wanted.label}: {missing}"
+        if wanted.name in required or wanted.label in required:
+            pytest.fail(f"required by SYSCR_REQUIRE, but {text}")
+        pytest.skip(text)
+    return wanted
+
+
+def _find_missing(cluster: Cluster, backend: Backend) -> str:
+    """Return why the nodes can't use a backend; asked of syscr itself, and of the file system."""
+    argv = ["syscr", "--json", "doctor", "--node", "c1"]
+    answer = cluster.run("alice", "login", argv, env=backend.env)
+    for node in answer.data["nodes"]:
+        for found in node["backends"]:
+            if found["name"] == backend.name:
+                return "; ".join(found["missing"])
+    return f"doctor does not know it: {answer}"
