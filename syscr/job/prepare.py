@@ -11,6 +11,7 @@ from pathlib import Path
 from syscr.compatibility import check_host
 from syscr.errors import RestartError
 from syscr.job import rollback
+from syscr.job.ends import read_ends
 from syscr.job.launcher import Launcher
 from syscr.model import Image, TaskImage, TaskSpec
 from syscr.procfs.host import read_host_facts
@@ -44,7 +45,11 @@ def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
     for remark in check_host(image, task.node, read_host_facts(spec.node)):
         log.info("%s", remark)
     launcher.check_image(image)
-    plan = rollback.plan_rollback(task, _current_outputs(), rollback.file_size)
+    run_dir = Path(spec.run_dir)  # <folder>/run/<life> -> <folder>/cut/<life>
+    cut_dir = run_dir.parent.with_name("cut")
+    since = image.manifest.created_at.timestamp()
+    kept = read_ends(str(cut_dir), spec.rank, after=since)
+    plan = rollback.plan_rollback(task, _current_outputs(), rollback.file_size, kept)
     name = f"step {spec.number}.{spec.step} task {spec.rank}"
     if plan.problems:
         raise RestartError(
@@ -60,9 +65,7 @@ def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
             f"{error.strerror}"
         ) from error
     data_dir = str(Path(image.path, task.data_dir))
-    run_dir = Path(spec.run_dir)  # <folder>/run/<life> -> <folder>/cut/<life>
-    keep_dir = run_dir.parent.with_name("cut") / run_dir.name
-    for remark in rollback.apply_rollback(plan, data_dir, str(keep_dir)):
+    for remark in rollback.apply_rollback(plan, data_dir, str(cut_dir / run_dir.name)):
         log.info("%s", remark)
     restored = replace(spec, restored_from=image.image_id, argv=task.argv)
     return Prepared(restored, task, data_dir)

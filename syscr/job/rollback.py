@@ -1,8 +1,8 @@
 """Bringing files back to what they were when an image was taken.
 
 Files that the job had open for writing are cut to their recorded size, so that output has no repeat;
-what is cut off is kept in the job's folder. Node-local files (/dev/shm, /tmp) come back from the image.
-``plan_rollback`` is pure; ``apply_rollback`` acts.
+what is cut off is kept in the job's folder, and put back where a newer image needs it again (``ends.py``).
+Node-local files (/dev/shm, /tmp) come back from the image. ``plan_rollback`` is pure; ``apply_rollback`` acts.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from syscr.errors import RestartError
+from syscr.job.ends import KeptEnd, Piece, append_pieces, plan_pieces, record_end
 from syscr.model import TaskImage
 from syscr.units import format_size
 
@@ -26,18 +27,23 @@ class Rollback:
     """What has to be done before a task may be restored.
 
     Attributes:
-        cuts: (path, size in bytes) of files that have grown.
+        cuts: (path, size in bytes) of files that have grown, or lost an end that comes back.
         copies: (path, name of the copy, permission bits) of node-local files.
         problems: What makes the restore impossible, one line each.
+        ends: (path, pieces) of files that get an end back after the cuts.
     """
 
     cuts: tuple[tuple[str, int], ...] = ()
     copies: tuple[tuple[str, str, int], ...] = ()
     problems: tuple[str, ...] = ()
+    ends: tuple[tuple[str, tuple[Piece, ...]], ...] = ()
 
 
 def plan_rollback(
-    image: TaskImage, current_outputs: frozenset[str], size_of: Callable[[str], int | None]
+    image: TaskImage,
+    current_outputs: frozenset[str],
+    size_of: Callable[[str], int | None],
+    kept: Sequence[KeptEnd] = (),
 ) -> Rollback:
     """Compare recorded files with those of today.
 
@@ -45,12 +51,14 @@ def plan_rollback(
         image: The task inside the image.
         current_outputs: Paths that descriptors 1 and 2 of the new task point to.
         size_of: Size of a file in bytes, None where there is none.
+        kept: Ends that were cut off since the image was taken, oldest first.
 
     Standard output and error of the old job are replaced by the new job's; they are cut only where
     they are the same file.
     """
     replaced = {path for path in image.stdio[1:] if path.startswith("/")} - current_outputs
     cuts: list[tuple[str, int]] = []
+    ends: list[tuple[str, tuple[Piece, ...]]] = []
     copies: list[tuple[str, str, int]] = []
     problems: list[str] = []
     for file in image.open_files:
@@ -60,6 +68,12 @@ def plan_rollback(
         if file.path in replaced:
             continue
         size = size_of(file.path)
+        own, pieces = plan_pieces(file.path, file.size_bytes, kept)
+        if file.writable and pieces and size is not None and size >= own:
+            ends.append((file.path, pieces))
+            if size > own:
+                cuts.append((file.path, own))
+            continue
         kind = "writing" if file.writable else "reading"
         if size is None:
             problems.append(f"'{file.path}', which it had open for {kind}, is gone")
@@ -75,7 +89,7 @@ def plan_rollback(
                 f"'{file.path}', which it had open for reading, has grown from {file.size_bytes} to "
                 f"{size} bytes since the image was taken"
             )
-    return Rollback(tuple(cuts), tuple(copies), tuple(problems))
+    return Rollback(tuple(cuts), tuple(copies), tuple(problems), tuple(ends))
 
 
 def file_size(path: str) -> int | None:
@@ -109,6 +123,15 @@ def apply_rollback(plan: Rollback, data_dir: str, keep_dir: str) -> tuple[str, .
                 hint="make room or give yourself permission, then restart again",
             ) from error
         remarks.append(f"'{path}' was cut back to {size} bytes; the rest is in '{kept}'")
+    for path, pieces in plan.ends:
+        try:
+            append_pieces(path, pieces)
+        except OSError as error:
+            raise RestartError(
+                f"cannot put back the end of '{path}': {error.strerror}",
+                hint="make room or give yourself permission, then restart again",
+            ) from error
+        remarks.append(f"'{path}' got back the end that an earlier restart had cut off")
     for path, name, mode in plan.copies:
         try:
             _put_back(Path(data_dir, name), Path(path), mode)
@@ -129,6 +152,7 @@ def _cut(path: str, size: int, keep_dir: str) -> str:
         os.fchmod(end.fileno(), 0o600)
         _copy_data(source.fileno(), end.fileno(), size)
         os.fsync(end.fileno())
+        record_end(keep_dir, path, size, str(target))
         source.truncate(size)
     return str(target)
 

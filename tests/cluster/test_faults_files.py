@@ -82,11 +82,6 @@ def test_working_directory_that_is_gone_is_named(work: Work) -> None:
     assert work.cluster.wait_for_end(job_id).state == "COMPLETED"
 
 
-@pytest.mark.xfail(
-    reason="a restart from an older image cuts files that newer images need longer; the ends lie in "
-    "cut/, but nothing puts them back",
-    strict=True,
-)
 def test_newest_image_is_still_good_after_a_restart_from_an_older_one(ended: Patient) -> None:
     work, job_id = ended.work, ended.job_id
     older = ended.list_images()[0]

@@ -33,6 +33,10 @@ FROZEN = (
     "the task stands still and DMTCP never lets it go on; end it with 'scancel' and restart it from its "
     "previous image"
 )
+UNFINISHED = (
+    "DMTCP is still at it, and the task goes on by itself when that is done; should it stand still for "
+    "minutes, end it with 'scancel' and restart it from its previous image"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ class Capture:
             if found and found[-1].size_bytes != size:
                 size, grown = found[-1].size_bytes, now
             if now >= self._deadline:
-                self._fail_late()
+                self._fail_late(peers)
             if now - asked >= _STATUS_SECONDS:
                 lost = peers - self._get_peers()
                 if lost > 0 and now - grown > _LOST_SECONDS:
@@ -168,14 +172,16 @@ class Capture:
                 task_state="ended",
             ) from error
 
-    def _fail_late(self) -> NoReturn:
+    def _fail_late(self, peers: int) -> NoReturn:
         """Raise that time is over, with what is known about the task."""
-        self._get_peers()
-        fate, state = FROZEN, "frozen"
+        left = self._get_peers()
+        fate, state = UNFINISHED, "dumping"
         if self._coordinator.get_status().running:
             fate, state = "the task runs on", "running"
+        elif left < peers:
+            fate, state = f"{peers - left} of its {peers} processes ended; {FROZEN}", "frozen"
         raise CheckpointTimeoutError(
-            f"cannot checkpoint {self.name}: DMTCP did not complete the image in time; {fate}",
+            f"cannot checkpoint {self.name}: the image was not complete in time; {fate}",
             task_state=state,
         )
 
