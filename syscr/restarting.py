@@ -15,7 +15,6 @@ from syscr.errors import (
     JobNotFoundError,
     JobStateError,
     RestartError,
-    RestartTimeoutError,
     SchedulerDeniedError,
     SyscrError,
 )
@@ -41,6 +40,7 @@ _KICK_SECONDS = 5.0
 # killed, do not launch batch job", FAILED 1:0; 24.11.5, 2026-11): let the next second begin first.
 _SAME_SECOND_SECONDS = 2
 _ENDING_SECONDS = 60.0
+_REQUEUE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,10 @@ class Restarter:
         started = self.clock.monotonic()
         if by_requeue and job is not None:
             try:
-                self.scheduler.requeue(job.job_id, hold=True)
+                restart_count = self.requeue(job, selection, request.stick_to_nodes, home)
             except (JobStateError, SchedulerDeniedError, JobNotFoundError) as error:
                 warnings.append(f"{error.message}; a new job was submitted instead")
                 by_requeue = False
-            else:
-                restart_count = self._continue(job, selection, request.stick_to_nodes, home)
         if not by_requeue or job is None:
             job_id, restart_count = self._submit(selection, request, home), 0
         else:
@@ -106,27 +104,54 @@ class Restarter:
     def requeue(self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store) -> int:
         """Put a job back into the queue so that its next life continues from an image.
 
+        What that life continues from is written down before it can begin, so whoever is killed in
+        between leaves a job that continues by itself. Only nodes can be demanded of a waiting job alone,
+        so with ``stick_to_nodes`` it is held for a moment.
+
         Returns:
             The restart count of that life.
-        """
-        self.scheduler.requeue(job.job_id, hold=True)
-        return self._continue(job, selection, stick_to_nodes, home)
-
-    def _continue(self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store) -> int:
-        """Write down what the next life of a requeued job continues from, then let it start.
 
         Raises:
-            RestartError: It is in the queue and held; never a reason to submit another copy.
+            JobStateError, SchedulerDeniedError, JobNotFoundError: It was not requeued.
+            RestartError: It was; never a reason to submit another copy.
         """
+        restart_count = self.scheduler.get_job_details(job.job_id).restart_count + 1
+        self._decide(job, selection, home, restart_count)
+        self.scheduler.requeue(job.job_id, hold=stick_to_nodes)
         try:
-            return self._decide_and_release(job, selection, stick_to_nodes, home)
+            return self._let_start(job, selection, stick_to_nodes, home, restart_count)
         except RestartError:
             raise
         except SyscrError as error:
-            raise RestartError(
-                f"job {job.job_id} was requeued and is held: {error.message}",
-                hint=f"let it go on with 'scontrol release {job.job_id}'",
-            ) from error
+            raise _stuck(job.job_id, error.message, held=stick_to_nodes) from error
+
+    def _decide(self, job: Job, selection: Selection, home: Store, restart_count: int) -> None:
+        """Write down which image a life continues from."""
+        image = selection.image
+        home.write_record(
+            StoreKey(image.manifest.lineage, image.manifest.step),
+            decision_name(job.number, restart_count),
+            build_decision(selection, image.checkpoint_dir),
+        )
+
+    def _let_start(
+        self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store, expected: int
+    ) -> int:
+        """Let a requeued job start at once; returns its restart count."""
+        self._wait_until_requeued(job.job_id, expected, held=stick_to_nodes)
+        restart_count = self.scheduler.get_job_details(job.job_id).restart_count
+        if restart_count != expected:  # somebody else has requeued it as well
+            self._decide(job, selection, home, restart_count)
+        if not self.scheduler.get_job(job.job_id).state.is_waiting:
+            return restart_count
+        nodes = selection.image.manifest.nodes if stick_to_nodes else ()
+        self.scheduler.require_nodes(
+            job.job_id, nodes
+        )  # none: an earlier restart may have demanded some
+        if stick_to_nodes:
+            self.scheduler.release(job.job_id)
+        self.scheduler.start_now(job.job_id, delay_seconds=self._start_delay(job))
+        return restart_count
 
     def _start_delay(self, job: Job) -> int:
         """Return how many seconds the next life has to wait: none where the last ended long ago."""
@@ -134,23 +159,6 @@ class Restarter:
             ago = (self.clock.now() - job.end_at).total_seconds()
             return 0 if ago > _SAME_SECOND_SECONDS else _SAME_SECOND_SECONDS
         return _SAME_SECOND_SECONDS
-
-    def _decide_and_release(
-        self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store
-    ) -> int:
-        image = selection.image
-        key = StoreKey(image.manifest.lineage, image.manifest.step)
-        self._wait_until_pending(job.job_id)
-        restart_count = self.scheduler.get_job_details(job.job_id).restart_count
-        home.write_record(
-            key,
-            decision_name(job.number, restart_count),
-            build_decision(selection, image.checkpoint_dir),
-        )
-        self.scheduler.require_nodes(job.job_id, image.manifest.nodes if stick_to_nodes else ())
-        self.scheduler.release(job.job_id)
-        self.scheduler.start_now(job.job_id, delay_seconds=self._start_delay(job))
-        return restart_count
 
     def _wait_until_ended(self, job: Job, progress: Progress) -> Job | None:
         """Give a job that is just ending the time to do so; None if Slurm has forgotten it then."""
@@ -168,15 +176,23 @@ class Restarter:
         wait_until(self.clock, has_ended, timeout_seconds=_ENDING_SECONDS)
         return current
 
-    def _wait_until_pending(self, job_id: JobId) -> None:
+    def _wait_until_requeued(self, job_id: JobId, restart_count: int, *, held: bool) -> None:
+        """Wait until a job is in the queue again, or even runs again."""
+
+        def is_requeued() -> bool:
+            if self.scheduler.get_job(job_id).state.is_waiting:
+                return True
+            found = self.scheduler.get_job_details(job_id).restart_count
+            return (
+                found >= restart_count and self.scheduler.get_job(job_id).state is JobState.RUNNING
+            )
+
         wait_until(
             self.clock,
-            lambda: self.scheduler.get_job(job_id).state.is_waiting,
-            timeout_seconds=120.0,
-            on_timeout=lambda: RestartTimeoutError(
-                f"job {job_id} was requeued, but is not PENDING after 120 s; it is held",
-                hint=f"look at it with 'scontrol show job {job_id}', "
-                f"then release it with 'scontrol release {job_id}'",
+            is_requeued,
+            timeout_seconds=_REQUEUE_SECONDS,
+            on_timeout=lambda: _stuck(
+                job_id, f"it is not PENDING after {_REQUEUE_SECONDS:g} s", held=held
             ),
         )
 
@@ -305,6 +321,20 @@ class Restarter:
             skipped=selection.skipped,
             warnings=tuple(warnings),
         )
+
+
+def _stuck(job_id: JobId, cause: str, *, held: bool) -> RestartError:
+    """Return the error of a job that was requeued, but may not start by itself soon."""
+    if held:
+        return RestartError(
+            f"job {job_id} was requeued and is held: {cause}",
+            hint=f"let it go on with 'scontrol release {job_id}'",
+        )
+    return RestartError(
+        f"job {job_id} was requeued, but: {cause}",
+        hint="it continues from its image when Slurm starts it; look at it with "
+        f"'scontrol show job {job_id}'",
+    )
 
 
 def _can_requeue(image: Image) -> bool:

@@ -305,7 +305,9 @@ def warn(line: str) -> None:
 
 
 def report(error: SyscrError) -> int:
-    """Say an error in the job's output; return its exit code."""
+    """Say an error in the job's output, unless that is what has been cut; return its exit code."""
+    if error.details.get("output_is_short"):
+        return error.exit_code or 1  # ``syscr restart``, which waits, says it
     warn(error.message)
     if error.hint:
         warn(f"hint: {error.hint}")

@@ -49,13 +49,15 @@ def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
     cut_dir = run_dir.parent.with_name("cut")
     since = image.manifest.created_at.timestamp()
     kept = read_ends(str(cut_dir), spec.rank, after=since)
-    plan = rollback.plan_rollback(task, _current_outputs(), rollback.file_size, kept)
+    outputs = _current_outputs()
+    plan = rollback.plan_rollback(task, outputs, rollback.file_size, kept)
     name = f"step {spec.number}.{spec.step} task {spec.rank}"
     if plan.problems:
         raise RestartError(
             f"cannot restore {name} from image '{image.image_id}': {'; '.join(plan.problems)}",
             hint="put the files back as they were, or restart from an older image with "
             "'syscr restart --image ID'",
+            output_is_short=_is_short(task, outputs),
         )
     try:
         os.chdir(task.working_dir)
@@ -69,6 +71,15 @@ def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
         log.info("%s", remark)
     restored = replace(spec, restored_from=image.image_id, argv=task.argv)
     return Prepared(restored, task, data_dir)
+
+
+def _is_short(task: TaskImage, outputs: frozenset[str]) -> bool:
+    """Whether the job's own output has lost something: a line of ours would then hide that.
+
+    It would make the file longer, and in the end long enough for a restart that leaves a gap.
+    """
+    sizes = {file.path: file.size_bytes for file in task.open_files if file.path in outputs}
+    return any((rollback.file_size(path) or 0) < size for path, size in sizes.items())
 
 
 def _find_task(image: Image, spec: TaskSpec) -> TaskImage:

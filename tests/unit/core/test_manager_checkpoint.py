@@ -17,7 +17,6 @@ from syscr.errors import (
     PreflightError,
     RequestError,
     RestartError,
-    RestartTimeoutError,
     SchedulerDeniedError,
     SchedulerUnavailableError,
     StoreAccessError,
@@ -142,14 +141,14 @@ def test_vacate_cancels_the_step_only_where_it_was_named(
     assert world.log[-1] == ("cancel", JOB, cancelled)
 
 
-def test_requeue_writes_the_decision_of_the_next_life_before_it_releases(world: World) -> None:
+def test_requeue_writes_the_decision_of_the_next_life_first_and_never_holds(world: World) -> None:
+    """Who is killed in between leaves a job that continues by itself."""
     world.add_job(details=JobDetails(restart_count=2))
     result = requeue(world)
     assert world.names()[4:] == [
-        *["publish", "finish kill", "requeue", "write_record", "require_nodes"],
-        *["release", "start_now"],
+        *["publish", "finish kill", "write_record", "requeue", "require_nodes", "start_now"],
     ]
-    assert ("requeue", JOB, True) in world.log
+    assert ("requeue", JOB, False) in world.log
     assert result.image is not None
     assert result.job_state == "requeued"
     assert world.home.read_record(KEY, "decision-4711.3") == {
@@ -173,7 +172,7 @@ def test_requeue_gives_up_where_the_job_never_waits(
 ) -> None:
     world.add_job()
     monkeypatch.setattr(type(world.scheduler), "requeue", lambda *_, hold: None)
-    with pytest.raises(RestartTimeoutError, match="not PENDING after 120 s; it is held"):
+    with pytest.raises(RestartError, match="was requeued, but: it is not PENDING after 120 s"):
         requeue(world)
     assert sum(world.clock.sleeps) == pytest.approx(120)
 
@@ -443,8 +442,8 @@ def test_job_that_cannot_be_requeued_after_its_end_is_named_with_its_image(
     assert "syscr restart 4711" in caught.value.hint
 
 
-@pytest.mark.parametrize("method", ["get_job_details", "require_nodes", "release", "start_now"])
-def test_job_that_stays_held_after_a_requeue_is_named(
+@pytest.mark.parametrize("method", ["get_job_details", "require_nodes", "start_now"])
+def test_job_that_does_not_start_after_a_requeue_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     world.add_job()
@@ -455,9 +454,9 @@ def test_job_that_stays_held_after_a_requeue_is_named(
         world.scheduler.failures[method] = SchedulerDeniedError("not allowed")
 
     monkeypatch.setattr(world.scheduler, "requeue", requeue_and_break)
-    with pytest.raises(RestartError, match="is held: not allowed") as caught:
+    with pytest.raises(RestartError, match="was requeued, but: not allowed") as caught:
         requeue(world)
-    assert "scontrol release 4711" in caught.value.hint
+    assert "it continues from its image" in caught.value.hint
 
 
 def test_job_that_asks_for_its_own_checkpoint_is_served_by_its_agent(world: World) -> None:

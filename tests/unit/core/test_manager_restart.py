@@ -46,12 +46,12 @@ def images_of(world: World, count: int) -> list[Image]:
     return [world.add_image() for _ in range(count)]
 
 
-def test_ended_job_is_requeued_held_and_released_after_the_decision(world: World) -> None:
+def test_ended_job_is_requeued_after_the_decision(world: World) -> None:
     end(world, restart_count=1)
     (image,) = images_of(world, 1)
     result = restart(world)
-    assert world.names() == ["requeue", "write_record", "require_nodes", "release", "start_now"]
-    assert world.log[0] == ("requeue", JOB, True)
+    assert world.names() == ["write_record", "requeue", "require_nodes", "start_now"]
+    assert world.log[1] == ("requeue", JOB, False)
     assert (result.method, result.job_id, result.job_state) == ("requeue", JOB, "pending")
     assert result.image == image
     decision = world.home.read_record(KEY, "decision-4711.2")
@@ -202,7 +202,7 @@ def test_no_answer_to_a_requeue_never_leads_to_a_second_job(world: World) -> Non
     world.scheduler.failures["requeue"] = SchedulerUnavailableError("timed out")
     with pytest.raises(SchedulerUnavailableError):
         restart(world)
-    assert world.log == []
+    assert world.names() == ["write_record"]  # nobody reads it unless the job is requeued after all
 
 
 @pytest.mark.parametrize("error", [JobStateError("held"), SchedulerDeniedError("nodes")])
@@ -212,10 +212,39 @@ def test_failure_after_the_requeue_never_leads_to_a_second_job(
     end(world)
     images_of(world, 1)
     world.scheduler.failures["require_nodes"] = error
-    with pytest.raises(RestartError, match="requeued and is held"):
+    with pytest.raises(RestartError, match="was requeued, but"):
         restart(world)
     assert "submit" not in world.names()
+
+
+@pytest.mark.parametrize("error", [JobStateError("held"), SchedulerDeniedError("nodes")])
+def test_job_tied_to_nodes_stays_held_where_they_cannot_be_demanded(
+    world: World, error: SyscrError
+) -> None:
+    end(world)
+    images_of(world, 1)
+    world.scheduler.failures["require_nodes"] = error
+    with pytest.raises(RestartError, match="requeued and is held") as caught:
+        restart(world, RestartRequest(TARGET, stick_to_nodes=True, wait_seconds=0))
+    assert "submit" not in world.names()
+    assert "scontrol release 4711" in caught.value.hint
     assert world.scheduler.get_job(JOB).reason == "JobHeldUser"
+
+
+def test_somebody_elses_requeue_in_between_gets_the_same_decision(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(world)
+    (image,) = images_of(world, 1)
+    counts = iter((0, 2, 2, 2))
+    monkeypatch.setattr(
+        world.scheduler, "get_job_details", lambda _: JobDetails(restart_count=next(counts))
+    )
+    restart(world)
+    for life in ("decision-4711.1", "decision-4711.2"):
+        decision = world.home.read_record(KEY, life)
+        assert decision is not None
+        assert decision["image_id"] == image.image_id
 
 
 def test_forgotten_job_becomes_a_new_one_held_until_the_records_are_there(world: World) -> None:

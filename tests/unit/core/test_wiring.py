@@ -14,7 +14,7 @@ import pytest
 from syscr import __main__ as entrance
 from syscr import wire, wiring
 from syscr.config import load_settings
-from syscr.errors import CheckpointError, ToolMissingError
+from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
 from syscr.manager import CheckpointManager
 from syscr.model import Target, TaskSpec
@@ -333,3 +333,12 @@ def test_task_takes_the_long_way_where_the_short_one_fails(
     monkeypatch.setattr("syscr.process.replace.replace_process", refuse)
     monkeypatch.setattr(wiring, "run_task", lambda argv: 70 + len(argv))
     assert entrance.main(["run", "--", "prog"]) == 72
+
+
+def test_error_about_a_cut_output_is_not_written_into_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert wiring.report(RestartError("too short", output_is_short=True)) == 40
+    assert capsys.readouterr().err == ""
+    assert wiring.report(RestartError("gone", output_is_short=False)) == 40
+    assert "syscr: gone" in capsys.readouterr().err

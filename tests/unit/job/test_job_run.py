@@ -289,6 +289,20 @@ def test_file_that_cannot_go_back_refuses_the_restore_and_nothing_is_cut(job: Jo
     assert "is gone" in str(job.note())
 
 
+@pytest.mark.parametrize(("size", "is_short"), [(4, False), (400, True)])
+def test_output_that_lost_its_end_must_not_get_a_line_of_ours(
+    job: Job, monkeypatch: pytest.MonkeyPatch, size: int, is_short: bool
+) -> None:
+    output = job.root / "slurm-12.out"
+    output.write_text("kept")
+    monkeypatch.setattr("syscr.job.prepare._current_outputs", lambda: frozenset({str(output)}))
+    files = (FileState(str(output), size, True), FileState(str(job.root / "gone"), 1, True))
+    job.publish(0, tasks=(job.task_image(open_files=files),))
+    with pytest.raises(RestartError) as caught:
+        job.run(AGAIN)
+    assert caught.value.details["output_is_short"] is is_short
+
+
 def test_working_directory_that_is_gone_is_an_error(job: Job) -> None:
     job.publish(0, tasks=(job.task_image(working_dir=str(job.root / "gone")),))
     with pytest.raises(RestartError, match=r"working directory .* is not there"):
