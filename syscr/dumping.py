@@ -23,10 +23,10 @@ from syscr.model import Finding, Image, Job, NodeReport, Severity, Target, TaskS
 from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
 from syscr.request import CheckpointRequest
 from syscr.selection import SUBMISSION
+from syscr.wire import PROBE_FILE, name_ended
 
 log = logging.getLogger(__name__)
 
-PROBE_FILE = "shared-probe"
 HOLD_SECONDS = 30.0
 """How long tasks stand still at most when nobody ends the hold; workers renew it while they digest."""
 
@@ -189,7 +189,8 @@ class Dumper:
                 parts = self._describe(plan, request, image_id, created_at=created_at)
                 seconds = self.clock.monotonic() - started
                 manifest = build_manifest(parts, reports, merge_timings(reports, seconds))
-                plan.store.remove_probe(staging, PROBE_FILE)
+                for name in (PROBE_FILE, *(name_ended(report.node) for report in reports)):
+                    plan.store.remove_probe(staging, name)
                 image = plan.store.publish(staging, manifest)
                 self.remember(plan.store.checkpoint_dir)
             except BaseException:

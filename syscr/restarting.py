@@ -1,6 +1,6 @@
 """Bringing a job back: by requeue under its own id while Slurm knows it, else as a new job.
 
-In both cases the job is held until the store says which image its next life continues from: all
+In both cases the store says which image the next life continues from before that life can begin: all
 ranks read that one decision, and none chooses alone.
 """
 

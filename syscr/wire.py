@@ -40,6 +40,10 @@ FINISH_ACTIONS = ("resume", "kill")
 # slurmstepd keeps a line in one piece where it fits. Measured with 24.11.5, 3 nodes, 2026-11: of 60
 # lines of 100,000 bytes 25 arrived with another node's text inside, of 60 of 1,000 bytes none.
 MAX_LINE_BYTES = 900
+
+PROBE_FILE = "shared-probe"
+"""File that the manager puts into staging: a worker that cannot see it has another file system there."""
+
 _EXCERPT_CHARS = 200
 _Value = TypeVar("_Value")
 
@@ -57,6 +61,7 @@ class WorkerRequest:
         hold_seconds: How long the tasks may stand still after the dump, waiting for ``finish``.
         timeout_seconds: Limit for the whole on this node.
         finish_action: ``resume`` or ``kill`` for ``finish``; else empty.
+        node_count: Nodes that dump at the same time; with a hold they wait for each other.
         run_dir: Private directory of the task for ``confirm``, whose ``staging_dir`` is the image.
     """
 
@@ -67,6 +72,7 @@ class WorkerRequest:
     hold_seconds: float = 0.0
     timeout_seconds: float = 600.0
     finish_action: str = ""
+    node_count: int = 1
     run_dir: str = ""
 
     def __post_init__(self) -> None:
@@ -77,6 +83,11 @@ class WorkerRequest:
             raise RequestError(f"no way to finish: '{self.finish_action}'")
         if self.action == "dump" and not self.staging_dir:
             raise RequestError("a dump needs a staging directory")
+
+
+def name_ended(node: str) -> str:
+    """Return the name of the file in staging by which a node tells the others that it is done."""
+    return f"ended.{node}"
 
 
 def encode_request(request: WorkerRequest) -> str:

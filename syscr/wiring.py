@@ -353,6 +353,7 @@ def run_worker(argv: Sequence[str], environ: Mapping[str, str] | None = None) ->
     import functools
 
     from syscr import wire
+    from syscr.clock import SystemClock
     from syscr.config import load_settings
     from syscr.job.worker import NodeWorker
     from syscr.store.digest import sync_and_digest
@@ -375,6 +376,7 @@ def run_worker(argv: Sequence[str], environ: Mapping[str, str] | None = None) ->
             build_backends(settings),
             functools.partial(sync_and_digest, algorithm=settings.digest),
             _emit,
+            SystemClock(),
         )
         _emit(wire.encode_report(worker.run(request)))
     except SyscrError as error:

@@ -23,14 +23,12 @@ from syscr import wire
 from syscr.errors import CheckpointError, StoreFullError, SyscrError
 from syscr.job.control import LauncherControl, find_tasks
 from syscr.job.launcher import digest_binary
+from syscr.job.meeting import mark_ended, wait_for_others
 from syscr.model import Finding, ImageFile, NodeReport, Severity, TaskImage, Timings
-from syscr.ports import Backend
+from syscr.ports import Backend, Clock
 from syscr.procfs.host import read_host_facts
 from syscr.procfs.tree import Process, list_tree
 from syscr.units import format_size
-
-PROBE_FILE = "shared-probe"
-"""File that the manager puts into staging: a worker that cannot see it has another file system there."""
 
 _PARALLEL = 4
 _PROGRESS_SECONDS = 0.5
@@ -70,12 +68,14 @@ class NodeWorker:
         backends: By name.
         digest: Syncs and digests files.
         emit: Writes one line of output.
+        clock: Time.
     """
 
     node: str
     backends: Mapping[str, Backend]
     digest: Digest
     emit: Callable[[str], None]
+    clock: Clock
 
     def run(self, request: wire.WorkerRequest) -> NodeReport:
         """Do what was asked; never raises a SyscrError, it is in the report."""
@@ -91,6 +91,9 @@ class NodeWorker:
                 "the job is still running"
             )
             return NodeReport(self.node, error=failure.to_dict())
+        finally:
+            if request.hold_seconds > 0 and request.node_count > 1:
+                mark_ended(request.staging_dir, self.node)
 
     def _inspect(self, request: wire.WorkerRequest) -> NodeReport:
         """Look at all tasks; touches nothing."""
@@ -140,7 +143,7 @@ class NodeWorker:
                 f"node '{self.node}' has no task of step {request.number}.{request.step} any more; "
                 "nothing was dumped"
             )
-        if not Path(request.staging_dir, PROBE_FILE).exists():
+        if not Path(request.staging_dir, wire.PROBE_FILE).exists():
             raise CheckpointError(
                 f"node '{self.node}' does not see '{request.staging_dir}', which the login node has just "
                 "made: the checkpoint directory is not on a shared file system; the job is still running",
@@ -156,7 +159,8 @@ class NodeWorker:
             dumped = [result for result in results if not isinstance(result, SyscrError)]
             before = time.monotonic()
             files = self._digest_files(request.staging_dir, tasks, dumping.count)
-        now = time.monotonic()
+            now = time.monotonic()
+            self._meet(request, request.timeout_seconds - (now - started))
         frozen = [timing.frozen_us for _, timing, _ in dumped if timing.frozen_us is not None]
         state = dumped[0][0].state
         return NodeReport(
@@ -175,6 +179,14 @@ class NodeWorker:
             launcher_digest=str(state.get("launcher_digest") or ""),
             notes=tuple(dict.fromkeys(note for _, _, remarks in dumped for note in remarks)),
         )
+
+    def _meet(self, request: wire.WorkerRequest, left_seconds: float) -> None:
+        """Where the tasks are held: wait for the other nodes, so that none of them runs on meanwhile."""
+        if request.hold_seconds > 0 and request.node_count > 1:
+            mark_ended(request.staging_dir, self.node)
+            wait_for_others(
+                request.staging_dir, request.node_count, self.clock, timeout_seconds=left_seconds
+            )
 
     def _check_space(self, request: wire.WorkerRequest, resident_bytes: int) -> None:
         needed = _MARGIN_BYTES + resident_bytes

@@ -81,6 +81,7 @@ class SrunWorkers:
         progress: Progress,
     ) -> tuple[NodeReport, ...]:
         """Dump the tasks of a step; see ``ports.Workers.dump``."""
+        there = self._on_nodes_of(job, step)
         request = WorkerRequest(
             "dump",
             job.number,
@@ -88,9 +89,9 @@ class SrunWorkers:
             staging_dir=staging_dir,
             hold_seconds=hold_seconds,
             timeout_seconds=timeout_seconds,
+            node_count=len(there.nodes),
         )
         try:
-            there = self._on_nodes_of(job, step)
             return self._ask(there, request, _name("checkpoint", job, step), progress)
         except SyscrError as error:
             if hold_seconds > 0:

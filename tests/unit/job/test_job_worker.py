@@ -13,13 +13,14 @@ import pytest
 
 from syscr.errors import CheckpointError, StoreAccessError
 from syscr.job import worker as worker_module
-from syscr.job.worker import PROBE_FILE, NodeWorker
+from syscr.job.worker import NodeWorker
 from syscr.model import FileState, Finding, ImageFile, NodeReport, Severity, TaskSpec
 from syscr.ports import DumpReport
 from syscr.procfs.tree import Process
 from syscr.testing.backend import IMAGE_FILE, FakeBackend
+from syscr.testing.clock import FakeClock
 from syscr.testing.task import FakeTask
-from syscr.wire import WorkerRequest
+from syscr.wire import PROBE_FILE, WorkerRequest, name_ended
 
 
 class Task(FakeTask):
@@ -58,6 +59,7 @@ class Node:
         self.lines: list[str] = []
         self.staging = staging
         self.digest_error: Exception | None = None
+        self.clock = FakeClock()
 
     def add(self, rank: int = 0, *, step: str = "0", backend: str = "fake") -> Task:
         spec = TaskSpec(12, step, rank, "c1", "12", "/shared", backend, argv=("prog",))
@@ -103,7 +105,7 @@ class Node:
             finish_action=finish,
         )
         backends = {"fake": self.backend}
-        worker = NodeWorker("c1", backends, self.digest, self.lines.append)
+        worker = NodeWorker("c1", backends, self.digest, self.lines.append, self.clock)
         return worker.run(replace(request, **changes))
 
     def error(self, action: str, **changes: Any) -> dict[str, Any]:
@@ -231,6 +233,41 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def test_node_that_holds_waits_for_the_others(node: Node) -> None:
+    node.add()
+
+    class Late(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.monotonic() > 1060:
+                (node.staging / name_ended("c2")).touch()
+
+    node.clock = Late()
+    assert node.ask("dump", hold_seconds=30, node_count=2, timeout_seconds=100).error is None
+    assert 60 < sum(node.clock.sleeps) < 70
+    assert (node.staging / name_ended("c1")).exists()
+
+
+def test_node_that_holds_waits_no_longer_than_the_checkpoint_may_take(node: Node) -> None:
+    node.add()
+    assert node.ask("dump", hold_seconds=30, node_count=2, timeout_seconds=50).error is None
+    assert 45 < sum(node.clock.sleeps) <= 50
+
+
+def test_node_without_hold_waits_for_nobody(node: Node) -> None:
+    node.add()
+    assert node.ask("dump", node_count=2).error is None
+    assert node.clock.sleeps == []
+    assert not (node.staging / name_ended("c1")).exists()
+
+
+def test_node_that_fails_keeps_nobody_waiting(node: Node) -> None:
+    node.add()
+    node.digest_error = StoreAccessError("gone")
+    assert node.error("dump", hold_seconds=30, node_count=2)
+    assert (node.staging / name_ended("c1")).exists()
 
 
 @pytest.mark.parametrize("hold", [0.0, 30.0])

@@ -230,7 +230,7 @@ def test_vacate_ends_the_job_and_restart_brings_it_back_at_once(site: Site) -> N
 def test_requeue_puts_the_whole_job_back_whatever_step_is_named(site: Site) -> None:
     site.world.add_job()
     assert site.scontrol("requeue", "4711.3") == DONE
-    assert ("requeue", JOB, True) in site.world.log
+    assert ("requeue", JOB, False) in site.world.log
 
 
 def test_job_of_several_steps_means_each_of_them(site: Site) -> None:

@@ -36,7 +36,9 @@ def _argv(request: WorkerRequest, job: Job = JOB, *, as_owner: bool = False) -> 
 
 
 INSPECT = WorkerRequest("inspect", 40, None, timeout_seconds=60.0)
-DUMP = WorkerRequest("dump", 40, "0", "/ckpt/s", hold_seconds=0.0, timeout_seconds=100.0)
+DUMP = WorkerRequest(
+    "dump", 40, "0", "/ckpt/s", hold_seconds=0.0, timeout_seconds=100.0, node_count=2
+)
 
 
 def _out(*messages: str) -> str:
@@ -77,7 +79,7 @@ def test_dump_passes_progress_on_and_asks_only_nodes_with_tasks() -> None:
         reply = _out(encode_report(NodeReport("c1")), encode_report(NodeReport("c2", (task,))))
         runner.expect(_argv(INSPECT), stdout=reply)
         runner.expect(
-            _argv(DUMP, there),
+            _argv(replace(DUMP, node_count=1), there),
             stdout=_out(encode_progress("c2", "dump", 5, 10), encode_report(report)),
         )
         workers = SrunWorkers(runner, ["/opt/syscr"])
