@@ -7,13 +7,11 @@ take is found before anything is touched, and the program runs on.
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
+from cluster_support import Cluster
 
-ROOT = Path(__file__).parents[2]
-DRIVER = ROOT / "slurm-test-cluster" / "cluster"
 SCRIPT = Path(__file__).with_name("criu_cases.py")
 PYTHON = "/shared/opt/syscr/bin/python"
 
@@ -50,18 +48,11 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, dict[str, object]]:
+def results(cluster: Cluster) -> dict[str, dict[str, object]]:
     """Run all cases once, on node c1, as alice."""
-    completed = subprocess.run(
-        [DRIVER, "run", "alice", "c1", PYTHON, "-", *TAKEN, *REFUSED],
-        input=SCRIPT.read_text(),
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert completed.returncode == 0, completed.stderr
-    lines = [json.loads(line) for line in completed.stdout.splitlines()]
+    argv = [PYTHON, "-", *TAKEN, *REFUSED]
+    answer = cluster.run("alice", "c1", argv, stdin=SCRIPT.read_text(), timeout=280, check=True)
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
     return {line["case"]: line for line in lines}
 
 
