@@ -15,6 +15,8 @@ from syscr.model import Image, Target
 from syscr.ports import Store, StoreKey
 from syscr.selection import CONTINUES
 
+_NAMED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -64,7 +66,7 @@ class Locator:
                 continue  # a directory used once that can no longer be read hides no other
             if keys:
                 return Place(store, _choose_key(target, keys))
-        searched = ", ".join(f"'{store.checkpoint_dir}'" for store in self.stores(image_dir))
+        searched = name_dirs([store.checkpoint_dir for store in self.stores(image_dir)])
         raise StoreNotFoundError(
             f"there is no image of {'job' if target.step is None else 'step'} {target} in {searched}",
             hint="name its checkpoint directory with --image-dir DIR, "
@@ -90,7 +92,7 @@ class Locator:
                     raise
         if not_found is not None:
             raise not_found
-        searched = ", ".join(f"'{store.checkpoint_dir}'" for store in self.stores(image_dir))
+        searched = name_dirs([store.checkpoint_dir for store in self.stores(image_dir)])
         raise ImageNotFoundError(f"no image '{image_id}' in {searched}")
 
     def list_images(
@@ -119,6 +121,18 @@ class Locator:
                 warnings.append(error.message)
         images.sort(key=lambda image: (image.manifest.created_at, image.image_id))
         return tuple(images), tuple(warnings)
+
+
+def name_dirs(dirs: Sequence[str]) -> str:
+    """Name directories in a message, at most three of them.
+
+    Example:
+        >>> name_dirs(["/a", "/b"]), name_dirs(["/a", "/b", "/c", "/d", "/e"])
+        ("'/a', '/b'", "'/a', '/b', '/c' and 2 others")
+    """
+    shown = ", ".join(f"'{path}'" for path in dirs[:_NAMED])
+    more = len(dirs) - _NAMED
+    return shown if more < 1 else f"{shown} and {more} other{'s' if more > 1 else ''}"
 
 
 def find_lineage(store: Store, number: int) -> str:

@@ -18,7 +18,7 @@ from syscr.errors import (
     StoreNotFoundError,
 )
 from syscr.known import KnownDirs
-from syscr.locating import find_lineage
+from syscr.locating import find_lineage, name_dirs
 from syscr.model import Target
 from syscr.ports import StoreKey
 from syscr.selection import (
@@ -245,3 +245,8 @@ def test_waiting_ends_at_the_deadline() -> None:
             timeout_seconds=1,
             on_timeout=lambda: RestartTimeoutError("too late"),
         )
+
+
+def test_many_directories_are_named_by_the_first_three() -> None:
+    assert name_dirs(["/a", "/b", "/c"]) == "'/a', '/b', '/c'"
+    assert name_dirs(["/a", "/b", "/c", "/d"]) == "'/a', '/b', '/c' and 1 other"
