@@ -30,13 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_agent(args[1:])
     from syscr.cli import main as command_line
 
-    return command_line.main(args)
+    status = command_line.main(args)
+    return status if argv is not None else _leave(status)
 
 
 def _leave(status: int) -> NoReturn:
     """End at once: its caller waits, and Python takes 10 ms to take itself apart (3.13, 2026-11)."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # a reader that has gone; who wrote has said so already
+            stream.flush()
     os._exit(status)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +32,7 @@ HOLD_SECONDS = 30.0
 """How long tasks stand still at most when nobody ends the hold; workers renew it while they digest."""
 
 _MARGIN_BYTES = 64 << 20
+_IDLE_SECONDS = 60.0
 
 Progress = Callable[[Mapping[str, object]], None]
 
@@ -92,19 +94,34 @@ class Dumper:
     def plan(self, request: CheckpointRequest, operation: str) -> Plan:
         """Find the job's tasks and judge them; touches nothing.
 
+        The workers stay for ``dump`` unless it is a dry run; ``drop`` sends them away.
+
         Raises:
             PreflightError, JobNotFoundError, JobStateError, SchedulerDeniedError, RequestError.
             StoreLockedError: Another checkpoint of it is going on.
         """
-        target = request.target
-        job = self.scheduler.get_job(target.job_id)
+        job = self.scheduler.get_job(request.target.job_id)
         preflight.check_owner(job, self.uid, self.user_name)
         preflight.check_state(job, operation)
-        reports = self.workers.inspect(job, step=target.step)
+        try:
+            return self._plan(job, request)
+        except BaseException:
+            self.workers.release(job)
+            raise
+
+    def drop(self, plan: Plan) -> None:
+        """Give a plan up that is not carried out."""
+        self.workers.release(plan.job)
+
+    def _plan(self, job: Job, request: CheckpointRequest) -> Plan:
+        target = request.target
+        keep = 0.0 if request.dry_run else request.max_wait_seconds + _IDLE_SECONDS
+        reports = self.workers.inspect(job, step=target.step, keep_seconds=keep)
         tasks = [task for report in reports for task in report.tasks]
         step = preflight.choose_step(target, tasks)
         if target.step is None and len({task.step for task in tasks}) > 1:
-            reports = self.workers.inspect(job, step=step)  # findings of this step only
+            # findings of this step only
+            reports = self.workers.inspect(job, step=step, keep_seconds=keep)
         chosen = next(task for task in tasks if task.step == step)
         key = StoreKey(chosen.lineage, step)
         findings = (
@@ -148,7 +165,7 @@ class Dumper:
     def dump(
         self, plan: Plan, request: CheckpointRequest, *, hold: bool, progress: Progress
     ) -> tuple[Image, tuple[str, ...]]:
-        """Dump, describe and publish; with ``hold`` the tasks stand still afterwards.
+        """Dump, describe and publish; with ``hold`` the tasks stand still until ``end``.
 
         Returns:
             The image and warnings.
@@ -156,10 +173,16 @@ class Dumper:
         Raises:
             CheckpointError, StoreError: Nothing was published; the tasks run on.
         """
+        is_held = False
         try:
-            return self._dump(plan, request, hold=hold, progress=progress)
+            found = self._dump(plan, request, hold=hold, progress=progress)
+            is_held = hold
         except (StoreError, SchedulerUnavailableError) as error:
             raise _say_fate(plan, error) from error
+        finally:
+            if not is_held:
+                self.drop(plan)
+        return found
 
     def _dump(
         self, plan: Plan, request: CheckpointRequest, *, hold: bool, progress: Progress
@@ -172,8 +195,10 @@ class Dumper:
                 plan.key, image_id, needed_bytes=plan.resident_bytes + _MARGIN_BYTES
             )
             held = False
+            pool = ThreadPoolExecutor(1, "describe")
             try:
                 plan.store.add_probe(staging, PROBE_FILE)
+                parts = pool.submit(self._describe, plan, request, image_id, created_at)
                 reports = self.workers.dump(
                     plan.job,
                     step=plan.step,
@@ -186,9 +211,8 @@ class Dumper:
                 _check_complete(plan, reports)
                 self._check_deadline(plan, request, started)
                 progress({"type": "phase", "phase": "publish"})
-                parts = self._describe(plan, request, image_id, created_at=created_at)
                 seconds = self.clock.monotonic() - started
-                manifest = build_manifest(parts, reports, merge_timings(reports, seconds))
+                manifest = build_manifest(parts.result(), reports, merge_timings(reports, seconds))
                 for name in (PROBE_FILE, *(name_ended(report.node) for report in reports)):
                     plan.store.remove_probe(staging, name)
                 image = plan.store.publish(staging, manifest)
@@ -196,12 +220,14 @@ class Dumper:
             except BaseException:
                 self._give_up(plan, staging, held=held)
                 raise
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
         return image, tuple(warnings)
 
     def _describe(
-        self, plan: Plan, request: CheckpointRequest, image_id: str, *, created_at: datetime
+        self, plan: Plan, request: CheckpointRequest, image_id: str, created_at: datetime
     ) -> Parts:
-        """Ask Slurm for what the manifest needs beyond the nodes' reports."""
+        """Ask Slurm for what the manifest needs beyond the nodes' reports, while they dump."""
         details = self.scheduler.get_job_details(plan.job.job_id)
         record = self.open_store(plan.origin_dir).read_record(
             StoreKey(str(plan.job.number)), SUBMISSION

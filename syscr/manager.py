@@ -133,7 +133,11 @@ class CheckpointManager:
             PreflightError and others: as ``checkpoint``.
         """
         plan = self.dumper.plan(request, "requeue")
-        self._check_can_requeue(request, plan)
+        try:
+            self._check_can_requeue(request, plan)
+        except SyscrError:
+            self.dumper.drop(plan)
+            raise
         if request.dry_run:
             return CheckpointResult(plan.target, None, "running", plan.findings)
         image, warnings = self.dumper.dump(plan, request, hold=True, progress=progress or _silent)
@@ -278,7 +282,7 @@ class CheckpointManager:
         if job is None or job.state is not JobState.RUNNING:
             return status
         try:
-            plan = self.dumper.plan(CheckpointRequest(target), "checkpoint")
+            plan = self.dumper.plan(CheckpointRequest(target, dry_run=True), "checkpoint")
         except PreflightError as error:
             return replace(status, findings=error.findings, warnings=(*warnings, error.message))
         except SyscrError as error:

@@ -571,6 +571,7 @@ class NodeReport:
         processes: Processes in all trees (inspect).
         resident_bytes: Their resident memory (inspect).
         error: Code, message and hint where the node failed; None where it did not.
+        is_waiting: Whether the worker waits for another request.
     """
 
     node: str
@@ -586,3 +587,4 @@ class NodeReport:
     processes: int = 0
     resident_bytes: int = 0
     error: dict[str, object] | None = None
+    is_waiting: bool = False

@@ -102,6 +102,40 @@ class Runner(Protocol):
         ...
 
 
+class Conversation(Protocol):
+    """A command that runs, with its standard input open."""
+
+    def send(self, text: str) -> None:
+        """Write to its standard input; one that has ended takes nothing, and says so in ``wait``."""
+        ...
+
+    def wait(self, is_done: Callable[[], bool], *, timeout_seconds: float) -> bool:
+        """Read until ``is_done`` is true, which is asked after each piece; False: the command ended first.
+
+        Raises:
+            CommandTimeout: The limit passed; the whole process group is gone.
+        """
+        ...
+
+    def end(self, *, timeout_seconds: float) -> Completed:
+        """Close standard input and wait for the end; what is not done in time is ended. Repeatable."""
+        ...
+
+
+class TalkingRunner(Runner, Protocol):
+    """A runner that can go on talking to a command."""
+
+    def start(self, argv: Sequence[str], *, on_line: Callable[[str], None]) -> Conversation:
+        """Start ``argv`` as ``run`` does, with standard input open.
+
+        Contract: standard input closes when this process ends, however that happens.
+
+        Raises:
+            ToolMissingError: The executable does not exist or may not be run.
+        """
+        ...
+
+
 class CommandTimeout(Exception):
     """A command ran past its limit; its process group is gone.
 
@@ -201,8 +235,16 @@ class Scheduler(Protocol):
 class Workers(Protocol):
     """The nodes of a running job, reached through Slurm as the job's owner."""
 
-    def inspect(self, job: Job, *, step: str | None) -> tuple[NodeReport, ...]:
+    def inspect(
+        self, job: Job, *, step: str | None, keep_seconds: float = 0.0
+    ) -> tuple[NodeReport, ...]:
         """Find the checkpointable tasks of a job and look at them; touches nothing.
+
+        Args:
+            job: The job.
+            step: The step; None: all.
+            keep_seconds: For so long the workers may wait for a ``dump``, which then need not start them
+                again; ``release`` sends them away. 0: they leave at once.
 
         Returns:
             One report per node of the job, in node order; a node without tasks has none.
@@ -249,6 +291,10 @@ class Workers(Protocol):
         After ``kill`` the launcher waits for Slurm to end the step (cancel or requeue), for at most a
         minute; then it leaves with exit code 75: a job that is not done must not look like one that is.
         """
+        ...
+
+    def release(self, job: Job) -> None:
+        """Send workers away that still wait for a request; harmless where none do, never raises."""
         ...
 
 
@@ -577,6 +623,7 @@ __all__ = [
     "Capabilities",
     "Clock",
     "CommandTimeout",
+    "Conversation",
     "Completed",
     "DumpReport",
     "ImageFile",
@@ -586,6 +633,7 @@ __all__ = [
     "Store",
     "StoreKey",
     "SubmitOptions",
+    "TalkingRunner",
     "TaskControl",
     "Workers",
 ]

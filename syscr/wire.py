@@ -63,6 +63,9 @@ class WorkerRequest:
         finish_action: ``resume`` or ``kill`` for ``finish``; else empty.
         node_count: Nodes that dump at the same time; with a hold they wait for each other.
         run_dir: Private directory of the task for ``confirm``, whose ``staging_dir`` is the image.
+        keep_seconds: How long the worker waits for the next request on standard input after this one;
+            0: it leaves.
+        nodes: Nodes that are meant, where the request goes to several; none: all. Others leave.
     """
 
     action: str
@@ -74,6 +77,8 @@ class WorkerRequest:
     finish_action: str = ""
     node_count: int = 1
     run_dir: str = ""
+    keep_seconds: float = 0.0
+    nodes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no worker can do."""

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -73,7 +74,6 @@ def build_manager(settings: Settings) -> CheckpointManager:
     from syscr.restarting import Restarter
     from syscr.slurm.scheduler import SlurmScheduler
     from syscr.slurm.workers import SrunWorkers
-    from syscr.submit import build_step_script
 
     runner = LocalRunner(timeout_seconds=settings.slurm_timeout_seconds)
     clock = SystemClock()
@@ -87,6 +87,8 @@ def build_manager(settings: Settings) -> CheckpointManager:
     known = KnownDirs.of_user(os.environ)
 
     def step_script(image: Image) -> str:
+        from syscr.submit import build_step_script  # only a restart needs it
+
         return build_step_script(image, find_syscr())
 
     return CheckpointManager(
@@ -355,6 +357,7 @@ def run_worker(argv: Sequence[str], environ: Mapping[str, str] | None = None) ->
     from syscr import wire
     from syscr.clock import SystemClock
     from syscr.config import load_settings
+    from syscr.job.requests import iter_requests
     from syscr.job.worker import NodeWorker
     from syscr.store.digest import sync_and_digest
 
@@ -378,7 +381,9 @@ def run_worker(argv: Sequence[str], environ: Mapping[str, str] | None = None) ->
             _emit,
             SystemClock(),
         )
-        _emit(wire.encode_report(worker.run(request)))
+        for one in iter_requests(request, node, _STDIN):
+            answer = replace(worker.run(one), is_waiting=one.keep_seconds > 0)
+            _emit(wire.encode_report(answer))
     except SyscrError as error:
         return report(error)
     return 0
@@ -426,6 +431,9 @@ def _confirm(request: WorkerRequest, settings: Settings) -> None:
         return open_store(str(path.parents[1])).get_image(path.name)
 
     confirm_restored(request, build_backends(settings), get_image, SystemClock())
+
+
+_STDIN = 0
 
 
 def _emit(line: str) -> None:

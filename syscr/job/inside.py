@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 from itertools import pairwise
 from pathlib import Path
@@ -85,7 +84,7 @@ def send_request(spec: TaskSpec, request: CheckpointRequest) -> Path:
     Raises:
         OperationUnsupportedError: The job has no agent.
     """
-    reply = f"reply.{secrets.token_hex(8)}"
+    reply = f"reply.{os.urandom(8).hex()}"
     message = {
         "image_dir": request.image_dir,
         "max_wait_seconds": request.max_wait_seconds,

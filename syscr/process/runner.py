@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -69,51 +70,117 @@ class LocalRunner:
         """Run one command to its end; see ``ports.Runner.run``."""
         limit = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         child_env = build_environment(os.environ, env)
-        executable = find_executable(argv[0], child_env.get("PATH"))
-        log.debug("run %s", list(argv))
         started = time.monotonic()
-        try:
-            process = subprocess.Popen(
-                argv,
-                executable=executable,
-                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=child_env,
-                cwd=cwd,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ToolMissingError(
-                f"cannot run '{argv[0]}': {error.strerror}", tool=argv[0]
-            ) from error
+        process = _start(argv, child_env, cwd, stdin=stdin is not None)
         with process:
             try:
                 out, err, timed_out = _Exchange(process, stdin, on_line).run(started + limit)
             except BaseException:
                 _end_group(process)  # an interrupted caller leaves nothing behind that works on
                 raise
-        code = process.returncode
-        completed = Completed(
-            argv=tuple(argv),
-            exit_code=None if timed_out or code < 0 else code,
-            signal=-code if code < 0 else None,
-            stdout=out.decode("utf-8", "surrogateescape"),
-            stderr=err.decode("utf-8", "surrogateescape"),
-            duration_seconds=time.monotonic() - started,
-        )
-        log.debug(
-            "%s ended: exit %s signal %s after %.3f s; %r %r",
-            argv[0],
-            completed.exit_code,
-            completed.signal,
-            completed.duration_seconds,
-            completed.stdout[:_LOGGED_CHARS],
-            completed.stderr[:_LOGGED_CHARS],
-        )
+        completed = _describe(argv, process.returncode, out, err, started, timed_out=timed_out)
         if timed_out:
             raise CommandTimeout(completed, limit)
         return completed
+
+    def start(self, argv: Sequence[str], *, on_line: OnLine) -> LocalConversation:
+        """Start a command and keep talking to it; see ``ports.TalkingRunner.start``."""
+        process = _start(argv, build_environment(os.environ), None, stdin=True)
+        return LocalConversation(argv, process, on_line)
+
+
+class LocalConversation:
+    """One command that runs on this machine; see ``ports.Conversation``."""
+
+    def __init__(
+        self, argv: Sequence[str], process: subprocess.Popen[bytes], on_line: OnLine
+    ) -> None:
+        """Take over a process that was just started."""
+        self._argv = tuple(argv)
+        self._process = process
+        self._exchange = _Exchange(process, None, on_line)
+        self._started = time.monotonic()
+        self._completed: Completed | None = None
+
+    def send(self, text: str) -> None:
+        """Write to its standard input."""
+        if self._process.stdin is None or self._process.stdin.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._process.stdin.fileno(), text.encode("utf-8", "surrogateescape"))
+
+    def wait(self, is_done: Callable[[], bool], *, timeout_seconds: float) -> bool:
+        """Read until ``is_done``."""
+        try:
+            in_time = self._exchange.pump(time.monotonic() + timeout_seconds, is_done)
+        except BaseException:
+            _end_group(self._process)  # an interrupted caller leaves nothing behind that works on
+            raise
+        if not in_time:
+            raise CommandTimeout(self._finish(0.0), timeout_seconds)
+        return is_done()
+
+    def end(self, *, timeout_seconds: float) -> Completed:
+        """Close standard input and wait for the end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        return self._finish(timeout_seconds)
+
+    def _finish(self, timeout_seconds: float) -> Completed:
+        if self._completed is None:
+            with self._process:
+                try:
+                    out, err, late = self._exchange.run(time.monotonic() + timeout_seconds)
+                except BaseException:
+                    _end_group(self._process)
+                    raise
+            code = self._process.returncode
+            self._completed = _describe(self._argv, code, out, err, self._started, timed_out=late)
+        return self._completed
+
+
+def _start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: str | None, *, stdin: bool
+) -> subprocess.Popen[bytes]:
+    executable = find_executable(argv[0], env.get("PATH"))
+    log.debug("run %s", list(argv))
+    try:
+        return subprocess.Popen(
+            argv,
+            executable=executable,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolMissingError(f"cannot run '{argv[0]}': {error.strerror}", tool=argv[0]) from error
+
+
+def _describe(
+    argv: Sequence[str], code: int, out: bytes, err: bytes, started: float, *, timed_out: bool
+) -> Completed:
+    """Return how a command ended, and write it to the log."""
+    completed = Completed(
+        argv=tuple(argv),
+        exit_code=None if timed_out or code < 0 else code,
+        signal=-code if code < 0 else None,
+        stdout=out.decode("utf-8", "surrogateescape"),
+        stderr=err.decode("utf-8", "surrogateescape"),
+        duration_seconds=time.monotonic() - started,
+    )
+    log.debug(
+        "%s ended: exit %s signal %s after %.3f s; %r %r",
+        argv[0],
+        completed.exit_code,
+        completed.signal,
+        completed.duration_seconds,
+        completed.stdout[:_LOGGED_CHARS],
+        completed.stderr[:_LOGGED_CHARS],
+    )
+    return completed
 
 
 class _Exchange:
@@ -140,14 +207,14 @@ class _Exchange:
                 self._poller.register(stream, select.POLLIN)
         self._input = process.stdin
         self._input_fd = -1
-        if process.stdin is not None:
+        if process.stdin is not None and stdin is not None:
             self._input_fd = process.stdin.fileno()
             os.set_blocking(self._input_fd, False)
             self._poller.register(self._input_fd, select.POLLOUT)
 
     def run(self, deadline: float) -> tuple[bytes, bytes, bool]:
         """Return both streams, and whether the deadline ended the process."""
-        timed_out = not self._pump(deadline)
+        timed_out = not self.pump(deadline)
         if not timed_out:
             try:
                 self._process.wait(timeout=max(0.0, deadline - time.monotonic()))
@@ -157,9 +224,9 @@ class _Exchange:
             _end_group(self._process)
         return bytes(self._captured["out"]), bytes(self._captured["err"]), timed_out
 
-    def _pump(self, deadline: float) -> bool:
-        """Move data; False where the deadline passes first."""
-        while self._open:
+    def pump(self, deadline: float, is_done: Callable[[], bool] = lambda: False) -> bool:
+        """Move data until the process ends or ``is_done``; False where the deadline passes first."""
+        while self._open and not is_done():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False

@@ -28,7 +28,6 @@ TIME_ENVIRONMENT: Mapping[str, str] = {"SLURM_TIME_FORMAT": "%s"}
 
 _STEP_START_SECONDS = 20
 _COMMON_STEP_OPTIONS = (
-    "--input=none",
     "--mpi=none",
     "--propagate=NONE",
     "--chdir=/",
@@ -126,7 +125,12 @@ def build_get_batch_script(job_id: JobId) -> tuple[str, ...]:
 
 
 def build_worker_step(
-    job: Job, command: Sequence[str], *, timeout_seconds: float, as_owner: bool = False
+    job: Job,
+    command: Sequence[str],
+    *,
+    timeout_seconds: float,
+    as_owner: bool = False,
+    keep_input: bool = False,
 ) -> tuple[str, ...]:
     """Run one short process on each node of a running job.
 
@@ -135,12 +139,14 @@ def build_worker_step(
         command: What each node runs, by absolute path: node and caller may have different PATHs.
         timeout_seconds: After that Slurm ends the step itself, should nobody else do it.
         as_owner: Become the owner of the job first; root may not add steps to others' jobs.
+        keep_input: Send standard input to every process; it is empty otherwise.
 
     Source: measured with 24.11.5, 2026-11: 3 nodes 45 to 70 ms, also with all CPUs and memory in use;
     a suspended job makes srun wait, so ``--immediate``; of ``--wait`` and ``--kill-on-bad-exit`` a site
     may have other defaults, which would end the nodes that take longer than the first or are well;
-    ``--propagate=NONE`` keeps the caller's limits (file size, CPU time) away from the dump. All options
-    are in 20.11 to 26.05.
+    ``--propagate=NONE`` keeps the caller's limits (file size, CPU time) away from the dump; with
+    ``--input=all`` each of 3 nodes got all lines of standard input, long ones too, and its end. All
+    options are in 20.11 to 26.05.
     """
     count = str(len(job.nodes))
     owner = ("runuser", "-u", job.user_name, "--") if as_owner else ()
@@ -160,6 +166,7 @@ def build_worker_step(
         "--wait=0",
         f"--immediate={_STEP_START_SECONDS}",
         f"--time={_minutes(timeout_seconds)}",
+        f"--input={'all' if keep_input else 'none'}",
         *_COMMON_STEP_OPTIONS,
         *command,
     )
@@ -177,6 +184,7 @@ def build_probe_step(
         "--mem=64M",
         f"--immediate={_STEP_START_SECONDS}",
         f"--time={_minutes(timeout_seconds)}",
+        "--input=none",
         *_COMMON_STEP_OPTIONS,
         *command,
     )

@@ -1,6 +1,6 @@
 """``SrunWorkers``: the nodes of a running job, reached by short steps that Slurm starts and guards.
 
-One process per node and request; it prints messages (``wire.py``) on standard output and its log on
+One process per node and request, or per checkpoint (``steps.py``); it prints messages (``wire.py``) on standard output and its log on
 standard error. No port is open, no daemon runs, and who may do it is Slurm's decision.
 """
 
@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from syscr.errors import JobStateError, SyscrError
 from syscr.model import Job, JobState, NodeReport
-from syscr.ports import CommandTimeout, Completed, Runner
+from syscr.ports import CommandTimeout, Completed, TalkingRunner
 from syscr.result import NodeHealth
 from syscr.slurm import commands
 from syscr.slurm.answers import build_missing_error, build_node_error, build_step_error
-from syscr.wire import MessageReader, WorkerRequest, build_health, build_report, encode_request
+from syscr.slurm.steps import Answers, KeptStep
+from syscr.wire import WorkerRequest, build_health, build_report, encode_request
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class SrunWorkers:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: TalkingRunner,
         syscr_command: Sequence[str],
         *,
         as_owner: bool = False,
@@ -55,14 +56,23 @@ class SrunWorkers:
         self._command = tuple(syscr_command)
         self._as_owner = as_owner
         self._nodes: dict[tuple[int, str], tuple[str, ...]] = {}
+        self._kept: dict[int, KeptStep] = {}
         self.timeout_seconds = timeout_seconds
 
-    def inspect(self, job: Job, *, step: str | None) -> tuple[NodeReport, ...]:
+    def inspect(
+        self, job: Job, *, step: str | None, keep_seconds: float = 0.0
+    ) -> tuple[NodeReport, ...]:
         """Look at the tasks of a job; see ``ports.Workers.inspect``.
 
         Takes note of the nodes that have tasks of a step: ``dump`` and ``finish`` ask only those.
         """
-        request = WorkerRequest("inspect", job.number, step, timeout_seconds=self.timeout_seconds)
+        request = WorkerRequest(
+            "inspect",
+            job.number,
+            step,
+            timeout_seconds=self.timeout_seconds,
+            keep_seconds=keep_seconds,
+        )
         reports = self._ask(job, request, _name("look into", job, step))
         places = {(task.step, report.node) for report in reports for task in report.tasks}
         for name in {step for step, _ in places}:
@@ -90,6 +100,7 @@ class SrunWorkers:
             hold_seconds=hold_seconds,
             timeout_seconds=timeout_seconds,
             node_count=len(there.nodes),
+            keep_seconds=hold_seconds and hold_seconds + _START_SECONDS,
         )
         try:
             return self._ask(there, request, _name("checkpoint", job, step), progress)
@@ -107,7 +118,16 @@ class SrunWorkers:
             timeout_seconds=self.timeout_seconds,
             finish_action=action,
         )
-        return self._ask(self._on_nodes_of(job, step), request, _name(action, job, step))
+        try:
+            return self._ask(self._on_nodes_of(job, step), request, _name(action, job, step))
+        finally:
+            self.release(job)
+
+    def release(self, job: Job) -> None:
+        """Send the workers of a kept step away; see ``ports.Workers.release``."""
+        kept = self._kept.pop(job.number, None)
+        if kept is not None:
+            kept.end()
 
     def probe_nodes(self, nodes: Sequence[str]) -> tuple[NodeHealth, ...]:
         """Look at nodes outside any job, one after the other, for ``syscr doctor --node``.
@@ -136,11 +156,7 @@ class SrunWorkers:
     ) -> tuple[NodeReport, ...]:
         """Send one request to all nodes and put their answers in node order."""
         _check_state(job, what)
-        limit = request.timeout_seconds
-        argv = commands.build_worker_step(
-            job, self._build_command(request), timeout_seconds=limit, as_owner=self._as_owner
-        )
-        completed, answers, timed_out = self._run(argv, limit, progress)
+        completed, answers, timed_out = self._send(job, request, progress)
         missing = [node for node in job.nodes if node not in answers]
         if missing:
             step_error = None if answers or timed_out else build_step_error(what, completed)
@@ -152,34 +168,63 @@ class SrunWorkers:
                 timed_out=timed_out and request.action == "dump",
             )
         reports = tuple(replace(build_report(answers[node]), node=node) for node in job.nodes)
+        if request.keep_seconds > 0 and not all(report.is_waiting for report in reports):
+            self.release(job)  # a node's syscr may be one that does not wait
         failed = {report.node: report.error for report in reports if report.error is not None}
         if failed:
             raise build_node_error(what, failed)
         return reports
 
+    def _send(
+        self, job: Job, request: WorkerRequest, progress: Progress | None
+    ) -> tuple[Completed, Mapping[str, Mapping[str, object]], bool]:
+        """Ask the workers of a kept step where there is one, else start some; returns what ``_run`` does."""
+        kept = self._kept.get(job.number)
+        if kept is not None and not set(job.nodes) <= set(kept.nodes):
+            self.release(job)
+            kept = None
+        if kept is not None:
+            kept.send(replace(request, nodes=job.nodes), progress)
+        elif request.action == "inspect" and request.keep_seconds > 0:
+            self._kept[job.number] = kept = self._start(job, request, progress)
+        else:
+            request = replace(request, keep_seconds=0.0)
+            return self._run(self._build_step(job, request), request.timeout_seconds, progress)
+        completed, answers, timed_out = kept.collect(
+            job.nodes, request.timeout_seconds + _START_SECONDS
+        )
+        if completed is not None:
+            del self._kept[job.number]
+            if request.action == "finish" and not answers and not timed_out:  # it has left
+                return self._send(job, request, progress)
+        return completed or Completed((), 0), answers, timed_out
+
+    def _start(self, job: Job, request: WorkerRequest, progress: Progress | None) -> KeptStep:
+        answers = Answers(progress)
+        talk = self._runner.start(self._build_step(job, request), on_line=answers.take)
+        return KeptStep(job.nodes, answers, talk)
+
     def _run(
         self, argv: Sequence[str], limit_seconds: float, progress: Progress | None
     ) -> tuple[Completed, dict[str, Mapping[str, object]], bool]:
         """Run a step; return how it ended, the answer of each node, and whether time was up."""
-        reader = MessageReader()
-        answers: dict[str, Mapping[str, object]] = {}
-
-        def take(line: str) -> None:
-            message = reader.feed(line)
-            if message is None:
-                log.debug("not a message: %s", line)
-            elif message["type"] != "progress":
-                answers[str(message.get("node"))] = message
-            elif progress is not None:
-                progress(message)
-
+        answers = Answers(progress)
         try:
             completed = self._runner.run(
-                argv, timeout_seconds=limit_seconds + _START_SECONDS, on_line=take
+                argv, timeout_seconds=limit_seconds + _START_SECONDS, on_line=answers.take
             )
         except CommandTimeout as timeout:
-            return timeout.completed, answers, True
-        return completed, answers, False
+            return timeout.completed, answers.by_node, True
+        return completed, answers.by_node, False
+
+    def _build_step(self, job: Job, request: WorkerRequest) -> tuple[str, ...]:
+        return commands.build_worker_step(
+            job,
+            self._build_command(request),
+            timeout_seconds=request.timeout_seconds + request.keep_seconds,
+            as_owner=self._as_owner,
+            keep_input=request.keep_seconds > 0,
+        )
 
     def _build_command(self, request: WorkerRequest) -> tuple[str, ...]:
         return (*self._command, "worker", "--request", encode_request(request))

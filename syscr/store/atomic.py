@@ -10,7 +10,6 @@ import contextlib
 import errno
 import logging
 import os
-import secrets
 
 from syscr.store.layout import TEMPORARY_PREFIX, show
 
@@ -100,7 +99,7 @@ def remove_temporaries(directory: str, *, older_than: float) -> None:
 
 
 def _write_temporary(directory: str, data: bytes, *, durable: bool) -> str:
-    path = os.path.join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    path = os.path.join(directory, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _write_all(descriptor, data)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -133,7 +132,7 @@ class Locks:
         data = json.dumps({"schema_version": 1, **codec.encode(here)}).encode("ascii")
         warnings: list[str] = []
         for attempt in range(_ATTEMPTS):
-            path = os.path.join(locks_dir, f"{secrets.token_hex(8)}.json")
+            path = os.path.join(locks_dir, f"{os.urandom(8).hex()}.json")
             with translated("write", path):
                 atomic.write_atomic(path, data, durable=False)
             try:
@@ -147,7 +146,7 @@ class Locks:
             if attempt == _ATTEMPTS - 1:
                 raise _locked(what, rivals[0])
             # Perhaps it came at the same moment and steps back as we do.
-            self._clock.sleep(0.01 + secrets.randbelow(1000) / 20000)
+            self._clock.sleep(0.01 + int.from_bytes(os.urandom(2)) % 1000 / 20000)
         raise AssertionError("unreachable")
 
     def find_holder(self, locks_dir: str) -> Holder | None:

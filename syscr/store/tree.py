@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from dataclasses import dataclass
@@ -90,7 +89,7 @@ def remove_tree(path: str) -> None:
         OSError: It could not be removed completely.
     """
     parent = os.path.dirname(path)
-    doomed = os.path.join(parent, f"{_DOOMED_PREFIX}{secrets.token_hex(8)}")
+    doomed = os.path.join(parent, f"{_DOOMED_PREFIX}{os.urandom(8).hex()}")
     try:
         os.rename(path, doomed)
     except FileNotFoundError:

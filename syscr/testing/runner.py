@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from syscr.ports import CommandTimeout, Completed
 
+ANSWER_END = "\v"
+"""Separates the answers in the output of a command that is talked to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -35,6 +38,46 @@ class _Script:
     error: Exception | None
 
 
+class FakeConversation:
+    """A command that answers each ``send`` with the next part of its output.
+
+    Attributes:
+        sent: What it was told, in order.
+        ended: Whether it was sent away.
+    """
+
+    def __init__(
+        self, completed: Completed, on_line: Callable[[str], None], *, times_out: bool
+    ) -> None:
+        """Give the first answer as soon as somebody waits."""
+        self._completed = completed
+        self._on_line = on_line
+        self._times_out = times_out
+        self._answers = completed.stdout.split(ANSWER_END)
+        self.sent: list[str] = []
+        self.ended = False
+
+    def send(self, text: str) -> None:
+        """Take note."""
+        self.sent.append(text)
+
+    def wait(self, is_done: Callable[[], bool], *, timeout_seconds: float) -> bool:
+        """Give the next answer."""
+        if self._answers:
+            *lines, _ = self._answers.pop(0).split("\n")
+            for line in lines:
+                self._on_line(line)
+        if not is_done() and self._times_out:
+            raise CommandTimeout(self._completed, timeout_seconds)
+        return is_done()
+
+    def end(self, *, timeout_seconds: float) -> Completed:
+        """End."""
+        del timeout_seconds
+        self.ended = True
+        return self._completed
+
+
 class FakeRunner:
     r"""Plays a script of commands in order.
 
@@ -42,6 +85,7 @@ class FakeRunner:
 
     Attributes:
         calls: What was run, in order.
+        conversations: What was started, in order.
 
     Example:
         >>> with FakeRunner() as runner:
@@ -54,6 +98,7 @@ class FakeRunner:
         """Expect nothing."""
         self._script: list[_Script] = []
         self.calls: list[Call] = []
+        self.conversations: list[FakeConversation] = []
 
     def expect(
         self,
@@ -93,8 +138,19 @@ class FakeRunner:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """Answer the next command of the script; see ``ports.Runner.run``."""
+        completed, times_out = self._next(argv, Call(tuple(argv), timeout_seconds, env, cwd, stdin))
+        if on_line is not None:
+            *lines, _ = completed.stdout.split("\n")
+            for line in lines:
+                on_line(line)
+        if times_out:
+            raise CommandTimeout(completed, timeout_seconds or 0.0)
+        return completed
+
+    def _next(self, argv: Sequence[str], call: Call) -> tuple[Completed, bool]:
+        """Take the next command of the script; return how it ends, and whether it does not in time."""
         words = tuple(argv)
-        self.calls.append(Call(words, timeout_seconds, env, cwd, stdin))
+        self.calls.append(call)
         if not self._script:
             raise AssertionError(f"unexpected command: {list(words)}")
         expected = self._script.pop(0)
@@ -109,13 +165,18 @@ class FakeRunner:
             expected.completed.stderr,
             expected.completed.signal,
         )
-        if on_line is not None:
-            *lines, _ = completed.stdout.split("\n")
-            for line in lines:
-                on_line(line)
-        if expected.times_out:
-            raise CommandTimeout(completed, timeout_seconds or 0.0)
-        return completed
+        return completed, expected.times_out
+
+    def start(self, argv: Sequence[str], *, on_line: Callable[[str], None]) -> FakeConversation:
+        """Start the next command of the script; see ``ports.TalkingRunner.start``.
+
+        Its output is the answer to the start and to each ``send``, one after the other, with
+        ``ANSWER_END`` between them. With ``times_out`` the wait for an answer that is not there does.
+        """
+        completed, times_out = self._next(argv, Call(tuple(argv)))
+        talk = FakeConversation(completed, on_line, times_out=times_out)
+        self.conversations.append(talk)
+        return talk
 
     def check(self) -> None:
         """Fail if something of the script was not used."""

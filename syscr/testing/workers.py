@@ -23,6 +23,7 @@ class FakeWorkers:
         reports: Node -> report of ``dump`` to give instead of the made-up one.
         held: (number, step) of the tasks that stand still.
         killed: (number, step) of the tasks that were ended.
+        kept: Numbers of the jobs whose workers wait.
         calls: What was asked, in order, as ("dump", number, step).
     """
 
@@ -35,11 +36,16 @@ class FakeWorkers:
         self.reports: dict[str, NodeReport] = {}
         self.held: set[tuple[int, str]] = set()
         self.killed: set[tuple[int, str]] = set()
+        self.kept: set[int] = set()
         self.calls: list[tuple[object, ...]] = []
 
-    def inspect(self, job: Job, *, step: str | None) -> tuple[NodeReport, ...]:
+    def inspect(
+        self, job: Job, *, step: str | None, keep_seconds: float = 0.0
+    ) -> tuple[NodeReport, ...]:
         """Report the tasks and findings of each node."""
         self._answer("inspect", job, step)
+        if keep_seconds > 0:
+            self.kept.add(job.number)
         return tuple(
             NodeReport(
                 node,
@@ -81,12 +87,17 @@ class FakeWorkers:
         """End the hold; ``kill`` ends the tasks as well."""
         self._answer(f"finish {action}", job, step)
         self.held.discard((job.number, step))
+        self.release(job)
         if action == "kill":
             self.killed.add((job.number, step))
             self.tasks = [
                 task for task in self.tasks if (task.number, task.step) != (job.number, step)
             ]
         return tuple(NodeReport(node) for node in job.nodes)
+
+    def release(self, job: Job) -> None:
+        """Take note that no worker waits any more."""
+        self.kept.discard(job.number)
 
     def _answer(self, method: str, job: Job, step: str | None) -> None:
         self.calls.append((method, job.number, step))

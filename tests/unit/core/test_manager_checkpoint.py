@@ -278,6 +278,7 @@ def test_failed_dump_leaves_nothing(world: World, act: Act) -> None:
         act(world, REQUEST)
     assert world.names()[-2:] == ["dump", "discard_staging"]
     assert (world.images(), world.staged(), world.workers.held) == ([], [], set())
+    assert world.workers.kept == set()
     assert world.scheduler.get_job(JOB).state is JobState.RUNNING
     assert world.home.find_holder(KEY) == ""
 
@@ -301,18 +302,20 @@ def test_failure_between_dump_and_publication_lets_the_job_go_on(
         SchedulerUnavailableError("no answer") if where == "scheduler" else StoreAccessError("no")
     )
 
-    def fail(spec: TaskSpec, staging_dir: str) -> TaskImage:
+    add_probe = world.home.add_probe
+
+    def fail(staging_dir: str, name: str) -> None:
         failures = world.scheduler.failures if where == "scheduler" else world.home.failures
         failures[method] = error
-        return TaskImage(spec.rank, spec.node, "data/0")
+        add_probe(staging_dir, name)
 
-    world.workers.on_dump = fail
+    world.home.add_probe = fail  # type: ignore[method-assign]
     with pytest.raises(type(error)):
         act(world, REQUEST)
     assert world.names()[-2:] == ["finish resume", "discard_staging"]
     assert (world.images(), world.staged(), world.workers.held) == ([], [], set())
     assert world.scheduler.get_job(JOB).state is JobState.RUNNING
-    assert world.remembered == []
+    assert (world.remembered, world.workers.kept) == ([], set())
 
 
 def test_failed_publication_without_hold_needs_no_resume(world: World) -> None:

@@ -310,8 +310,18 @@ def test_verbs_of_jobs_are_taken_before_the_command_line(monkeypatch: pytest.Mon
     assert entrance.main(["agent"]) == 20
     assert entrance.main([]) == 30
     assert entrance.main(["run", "--help"]) == 32
+
+
+def test_process_of_its_own_ends_at_once_with_the_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(status: int) -> NoReturn:
+        raise SystemExit(status)
+
+    monkeypatch.setattr("syscr.cli.main.main", lambda argv: 30 + len(argv))
+    monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(sys, "argv", ["syscr", "status"])
-    assert entrance.main() == 31
+    with pytest.raises(SystemExit) as caught:
+        entrance.main()
+    assert caught.value.code == 31
 
 
 def test_task_takes_the_short_way_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:

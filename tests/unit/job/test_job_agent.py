@@ -213,8 +213,8 @@ def test_agent_that_does_not_answer_is_not_waited_for_without_end(
 def test_answer_that_is_nothing_readable_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("secrets.token_hex", lambda _: "0")
-    (world.run_dir / "reply.0").write_text("{")
+    monkeypatch.setattr("os.urandom", lambda count: b"\0" * count)
+    (world.run_dir / f"reply.{bytes(8).hex()}").write_text("{")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
         deaf.bind(b"")
         (world.run_dir / "agent").write_bytes(deaf.getsockname()[1:])

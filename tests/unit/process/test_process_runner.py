@@ -229,3 +229,47 @@ def test_caller_that_is_interrupted_leaves_nothing_behind() -> None:
             ["sh", "-c", "echo $$; sleep 1000"], timeout_seconds=20, on_line=interrupt
         )
     assert ends(pids[0])
+
+
+def test_conversation_answers_line_by_line_and_ends_with_its_input() -> None:
+    lines: list[str] = []
+    script = "echo ready; while read word; do echo got $word; done; echo over; exit 3"
+    talk = LocalRunner().start(["sh", "-c", script], on_line=lines.append)
+    assert talk.wait(lambda: "ready" in lines, timeout_seconds=20)
+    for word in ("one", "two"):
+        talk.send(f"{word}\n")
+        assert talk.wait(lambda word=word: f"got {word}" in lines, timeout_seconds=20)  # type: ignore[misc]
+    done = talk.end(timeout_seconds=20)
+    assert (done.exit_code, lines) == (3, ["ready", "got one", "got two", "over"])
+    assert talk.end(timeout_seconds=20) is done
+
+
+def test_conversation_with_a_command_that_has_ended_says_so() -> None:
+    talk = LocalRunner().start(["sh", "-c", "echo bye >&2; exit 4"], on_line=lambda _: None)
+    assert not talk.wait(lambda: False, timeout_seconds=20)
+    talk.send("is anybody there?\n")
+    done = talk.end(timeout_seconds=20)
+    assert (done.exit_code, done.stderr) == (4, "bye\n")
+
+
+def test_conversation_past_its_limit_ends_the_whole_group() -> None:
+    lines: list[str] = []
+    talk = LocalRunner().start(["sh", "-c", "sleep 300 & echo $!; wait"], on_line=lines.append)
+    assert talk.wait(lambda: bool(lines), timeout_seconds=20)
+    with pytest.raises(CommandTimeout):
+        talk.wait(lambda: False, timeout_seconds=0.05)
+    assert ends(int(lines[0]))
+
+
+def test_conversation_that_is_interrupted_leaves_nothing_behind() -> None:
+    lines: list[str] = []
+
+    def interrupt() -> bool:
+        if lines:
+            raise KeyboardInterrupt
+        return False
+
+    talk = LocalRunner().start(["sh", "-c", "sleep 300 & echo $!; wait"], on_line=lines.append)
+    with pytest.raises(KeyboardInterrupt):
+        talk.wait(interrupt, timeout_seconds=20)
+    assert ends(int(lines[0]))

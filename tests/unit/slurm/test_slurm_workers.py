@@ -20,8 +20,15 @@ from syscr.result import NodeHealth
 from syscr.slurm import commands
 from syscr.slurm.options import split_command
 from syscr.slurm.workers import SrunWorkers
-from syscr.testing.runner import FakeRunner
-from syscr.wire import WorkerRequest, encode_health, encode_progress, encode_report, encode_request
+from syscr.testing.runner import ANSWER_END, FakeRunner
+from syscr.wire import (
+    WorkerRequest,
+    decode_request,
+    encode_health,
+    encode_progress,
+    encode_report,
+    encode_request,
+)
 
 JOB = Job(
     JobId(12, 3), 40, "alice", 1000, JobState.RUNNING, "RUNNING", "None", "c[1-2]", ("c1", "c2")
@@ -197,3 +204,106 @@ def test_probe_asks_node_by_node_and_keeps_failures_apart() -> None:
     assert first == health
     assert second.node == "c9"
     assert "Invalid node name specified" in second.error
+
+
+KEPT = replace(INSPECT, keep_seconds=600.0)
+
+
+def _kept_argv() -> tuple[str, ...]:
+    command = ("/opt/syscr", "worker", "--request", encode_request(KEPT))
+    return commands.build_worker_step(JOB, command, timeout_seconds=660.0, keep_input=True)
+
+
+def _waiting(*nodes: str, tasks: Mapping[str, TaskSpec] = {}) -> str:
+    return _out(
+        *(
+            encode_report(
+                NodeReport(node, (tasks[node],) if node in tasks else (), is_waiting=True)
+            )
+            for node in nodes
+        )
+    )
+
+
+def test_kept_step_serves_inspection_dump_and_end_of_the_hold() -> None:
+    task = TaskSpec(40, "0", 0, "c2", "12", "/c", "criu")
+    answers = [
+        _waiting("c2", "c1", tasks={"c2": task}),
+        _waiting("c2"),
+        _out(encode_report(NodeReport("c2"))),
+    ]
+    with FakeRunner() as runner:
+        runner.expect(_kept_argv(), stdout=ANSWER_END.join(answers))
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        assert [report.node for report in _dump(workers, 30.0)] == ["c2"]
+        [talk] = runner.conversations
+        assert not talk.ended
+        workers.finish(JOB, step="0", action="kill")
+    dump, finish = (decode_request(line) for line in talk.sent)
+    assert (dump.action, dump.nodes, dump.node_count, dump.keep_seconds) == (
+        "dump",
+        ("c2",),
+        1,
+        60.0,
+    )
+    assert (finish.action, finish.finish_action, finish.nodes) == ("finish", "kill", ("c2",))
+    assert talk.ended
+
+
+def test_worker_that_does_not_wait_is_started_again() -> None:
+    with FakeRunner() as runner:
+        runner.expect(_kept_argv(), stdout=_out(*(encode_report(NodeReport(n)) for n in JOB.nodes)))
+        runner.expect(_argv(DUMP), stdout=_out(*(encode_report(NodeReport(n)) for n in JOB.nodes)))
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        assert runner.conversations[0].ended
+        assert len(_dump(workers)) == 2
+
+
+def test_hold_is_ended_by_a_new_step_where_the_kept_one_has_gone() -> None:
+    with FakeRunner() as runner:
+        runner.expect(
+            _kept_argv(), stdout=ANSWER_END.join([_waiting("c1", "c2"), _waiting("c1", "c2")])
+        )
+        resume = replace(INSPECT, action="finish", step="0", finish_action="resume")
+        runner.expect(
+            _argv(resume), stdout=_out(*(encode_report(NodeReport(n)) for n in JOB.nodes))
+        )
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        _dump(workers, 30.0)
+        assert len(workers.finish(JOB, step="0", action="resume")) == 2
+
+
+def test_kept_step_that_dies_in_a_dump_is_not_asked_again() -> None:
+    with FakeRunner() as runner:
+        runner.expect(
+            _kept_argv(),
+            stdout=ANSWER_END.join([_waiting("c1", "c2"), _waiting("c1")]),
+            stderr="srun: error: c2: task 1: Killed\n",
+            exit_code=137,
+        )
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        with pytest.raises(CheckpointError, match=re.escape("node 'c2' did not answer (Killed)")):
+            _dump(workers)
+
+
+def test_kept_step_past_its_limit_is_a_time_out() -> None:
+    with FakeRunner() as runner:
+        runner.expect(_kept_argv(), stdout=_waiting("c1", "c2"), times_out=True)
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        with pytest.raises(CheckpointTimeoutError, match="nodes 'c1', 'c2' did not answer in time"):
+            _dump(workers)
+
+
+def test_release_sends_workers_away_and_is_harmless_twice() -> None:
+    with FakeRunner() as runner:
+        runner.expect(_kept_argv(), stdout=_waiting("c1", "c2"))
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        workers.release(JOB)
+        workers.release(JOB)
+    assert runner.conversations[0].ended
