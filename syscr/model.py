@@ -334,6 +334,8 @@ class FileState:
         append: Whether it was open with O_APPEND.
         copy: Name of the copy inside the image's data folder for a node-local file; empty if none.
         mode: Permission bits.
+        modified_ns: Time of its last change then, nanoseconds since 1970, by the file system's clock; 0:
+            not recorded.
     """
 
     path: str
@@ -342,6 +344,7 @@ class FileState:
     append: bool = False
     copy: str = ""
     mode: int = 0o600
+    modified_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

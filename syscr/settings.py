@@ -152,6 +152,17 @@ SETTINGS: tuple[Setting, ...] = (
         example='"sizes"',
     ),
     Setting(
+        "restart.changed_inputs",
+        "restart_changed_inputs",
+        "choice",
+        "refuse",
+        "What happens at a restart where a file that the program had open for reading was changed since"
+        " the image, its size being the same: refuse, or warn in the job's output and go on.",
+        ("SYSCR_RESTART_CHANGED_INPUTS",),
+        choices=("refuse", "warn"),
+        example='"warn"',
+    ),
+    Setting(
         "slurm.client",
         "slurm_client",
         "choice",
@@ -248,6 +259,7 @@ class Settings(NamedTuple):
         keep_periodic: Images kept of periodic checkpoints; 0: all.
         restart_wait_seconds: How long a restart waits; 0: not at all.
         restart_verify: ``sizes`` or ``digests``.
+        restart_changed_inputs: ``refuse`` or ``warn``.
         slurm_client: ``cli``.
         slurm_timeout_seconds: Limit of one Slurm command.
         launcher_path: Launcher; empty: the installed one.
@@ -268,6 +280,7 @@ class Settings(NamedTuple):
     keep_periodic: int
     restart_wait_seconds: float
     restart_verify: str
+    restart_changed_inputs: str
     slurm_client: str
     slurm_timeout_seconds: float
     launcher_path: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,12 +35,20 @@ class Prepared:
     data_dir: str
 
 
-def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
+def prepare(
+    spec: TaskSpec, image: Image, launcher: Launcher, warn: Callable[[str], None] | None
+) -> Prepared:
     """Check what can be checked, bring files back and go to the working directory.
+
+    Args:
+        spec: The new life of the task.
+        image: What it comes back from.
+        launcher: The launcher on this node.
+        warn: Told of input files that were changed; None: they refuse the restart.
 
     Raises:
         ImageIncompatibleError: Another CPU or architecture, or the launcher of the image is gone.
-        RestartError: A file is gone or shorter than it was, or the step has another size.
+        RestartError: A file is gone, shorter than it was or changed, or the step has another size.
     """
     task = _find_task(image, spec)
     for remark in check_host(image, task.node, read_host_facts(spec.node)):
@@ -59,6 +68,7 @@ def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
             "'syscr restart --image ID'",
             output_is_short=_is_short(task, outputs),
         )
+    _check_inputs(task, name, image, warn)
     try:
         os.chdir(task.working_dir)
     except OSError as error:
@@ -71,6 +81,24 @@ def prepare(spec: TaskSpec, image: Image, launcher: Launcher) -> Prepared:
         log.info("%s", remark)
     restored = replace(spec, restored_from=image.image_id, argv=task.argv)
     return Prepared(restored, task, data_dir)
+
+
+def _check_inputs(
+    task: TaskImage, name: str, image: Image, warn: Callable[[str], None] | None
+) -> None:
+    """Refuse input files that were changed in place, or tell of them."""
+    files = (file for one in image.manifest.tasks for file in one.open_files)
+    written = frozenset(file.path for file in files if file.writable)
+    changed = rollback.find_changed(task, written, rollback.modified_ns)
+    if changed and warn is None:
+        raise RestartError(
+            f"cannot restore {name} from image '{image.image_id}': {'; '.join(changed)}",
+            hint="put the files back as they were (with 'cp -p' or 'touch -d'), or let the job go on "
+            "with them as they are: 'changed_inputs = \"warn\"' under [restart] of the configuration",
+        )
+    for remark in changed:
+        if warn is not None:
+            warn(f"{name}: {remark}")
 
 
 def _is_short(task: TaskImage, outputs: frozenset[str]) -> bool:

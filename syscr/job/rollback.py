@@ -12,12 +12,13 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from syscr.errors import RestartError
 from syscr.job.ends import KeptEnd, Piece, append_pieces, plan_pieces, record_end
 from syscr.model import TaskImage
-from syscr.units import format_size
+from syscr.units import format_size, format_time
 
 _CHUNK_BYTES = 1 << 20
 
@@ -90,6 +91,45 @@ def plan_rollback(
                 f"{size} bytes since the image was taken"
             )
     return Rollback(tuple(cuts), tuple(copies), tuple(problems), tuple(ends))
+
+
+def find_changed(
+    image: TaskImage, written: frozenset[str], modified_of: Callable[[str], int]
+) -> tuple[str, ...]:
+    """Find files that were only read and have been changed since, whatever their size; pure.
+
+    Args:
+        image: The task inside the image.
+        written: Paths that any task of the image had open for writing: the job itself changes those.
+        modified_of: Time of the last change of a file, nanoseconds since 1970; 0: not known.
+
+    Returns:
+        One line each.
+    """
+    found = []
+    for file in image.open_files:
+        now = modified_of(file.path)
+        is_known = 0 not in {file.modified_ns, now}
+        is_input = not file.writable and not file.copy and file.path not in written
+        if is_input and is_known and now != file.modified_ns:
+            times = (format_time(_to_time(time_ns)) for time_ns in (file.modified_ns, now))
+            found.append(
+                f"'{file.path}', which it had open for reading, has another content or time: its last "
+                "change was at {} when the image was taken, and is at {} today".format(*times)
+            )
+    return tuple(found)
+
+
+def _to_time(time_ns: int) -> datetime:
+    return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+
+
+def modified_ns(path: str) -> int:
+    """Return when a file was last changed, nanoseconds since 1970; 0 where that is not known."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def file_size(path: str) -> int | None:

@@ -58,6 +58,7 @@ class RunOptions:
         restart_dir: What a first start continues from; None: nothing.
         truncate_output: See ``options.GivenOptions``.
         verify_level: ``sizes`` or ``digests``, where this task decides about the image.
+        changed_inputs: ``refuse`` or ``warn`` where a file that the program reads has been changed.
     """
 
     command: tuple[str, ...]
@@ -68,6 +69,7 @@ class RunOptions:
     restart_dir: str | None = None
     truncate_output: bool = False
     verify_level: str = "digests"
+    changed_inputs: str = "refuse"
 
     @classmethod
     def build(cls, given: GivenOptions, settings: Settings) -> RunOptions:
@@ -81,6 +83,7 @@ class RunOptions:
             restart_dir=given.restart_dir,
             truncate_output=given.truncate_output,
             verify_level=settings.restart_verify,
+            changed_inputs=settings.restart_changed_inputs,
         )
 
 
@@ -233,7 +236,8 @@ class TaskRunner:
         spec = self._spec(options, place, store, key, backend.name)
         store.make_folder(key, _run_folder(place))
         try:
-            prepared = prepare(spec, image, self.starter.launcher)
+            warn = self.warn if options.changed_inputs == "warn" else None
+            prepared = prepare(spec, image, self.starter.launcher, warn)
             plan = backend.build_restore(prepared.spec, prepared.task, prepared.data_dir)
             self.starter.become(prepared.spec, plan, image, options.interval_seconds)
         except SyscrError as error:

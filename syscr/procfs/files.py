@@ -57,6 +57,7 @@ class OpenFile:
         flags: Open flags (``os.O_*``).
         position: Offset in the file.
         size_bytes: Size; 0 for what has none.
+        modified_ns: Time of its last change, nanoseconds since 1970.
         is_deleted: Its name is gone.
         link_count: Other names that are left.
         device: Device number of the file system.
@@ -81,6 +82,7 @@ class OpenFile:
     raw_device: int = 0
     mode: int = 0
     mount_id: int = 0
+    modified_ns: int = 0
 
     @property
     def writable(self) -> bool:
@@ -156,6 +158,7 @@ def _read_descriptor(pid: int, fd: int) -> OpenFile | None:
         flags=int(fields.get("flags", "0").strip(), 8),
         position=int(fields.get("pos", "0").strip()),
         size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
         is_deleted=is_deleted,
         link_count=status.st_nlink,
         device=status.st_dev,

@@ -39,6 +39,11 @@ CHANGES = {
     ),
     "directory_moved": ("mv results x", "mv x results", "results/big.txt'"),
     "input_grown": ("cp -p input.txt x; echo more >>input.txt", "mv x input.txt", "has grown"),
+    "input_changed": (
+        "cp -p input.txt x; sed -i s/999/998/ input.txt",
+        "mv x input.txt",
+        "another content or time",
+    ),
     "input_deleted": ("mv input.txt x", "mv x input.txt", "input.txt'"),
 }
 

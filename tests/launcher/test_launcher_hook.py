@@ -67,6 +67,7 @@ def test_open_files_of_the_whole_tree_are_listed(
     assert flags(states["append"]) == (5, True, True)
     assert flags(states["write"]) == (5, True, False)  # one of the two does not append
     assert states["read"].path == str(folder / "read")
+    assert states["read"].modified_ns == (folder / "read").stat().st_mtime_ns
 
 
 def test_files_in_temporary_directories_are_copied_with_their_holes(

@@ -20,7 +20,7 @@ _COPY = re.compile(r"local\.\d+")
 _SERVICE_MAGIC, _STATS_MAGIC = 0x55105940, 0x57093306
 _HEAD = struct.Struct("<III")
 _O_ACCMODE, _O_APPEND = 0o3, 0o2000
-_RECORD_FIELDS = 11
+_RECORD_FIELDS = {"F": 11, "G": 12}  # F: of launchers that did not record when a file was changed
 
 
 def parse_version(stdout: str) -> tuple[int, int, int]:
@@ -163,21 +163,26 @@ def parse_open_files(data: bytes) -> tuple[FileState, ...]:
     Source: csrc/launcher/hook.c.
     """
     *fields, rest = data.decode("utf-8", "surrogateescape").split("\0")
-    if rest or not fields or fields.pop() != "E" or len(fields) % _RECORD_FIELDS:
+    if rest or not fields or fields.pop() != "E":
         raise ToolReplyError("cannot read the list of open files: it is not complete")
     found: dict[str, FileState] = {}
-    for start in range(0, len(fields), _RECORD_FIELDS):
-        file = _parse_record(fields[start : start + _RECORD_FIELDS])
+    start = 0
+    while start < len(fields):
+        count = _RECORD_FIELDS.get(fields[start], 1)
+        file = _parse_record(fields[start : start + count])
+        start += count
         old = found.get(file.path)
         found[file.path] = file if old is None else _join(old, file)
     return tuple(found.values())
 
 
 def _parse_record(fields: list[str]) -> FileState:
-    mark, _pid, fd, flags, _position, size, mode, _device, _inode, copy, path = fields
     try:
-        if mark != "F" or (copy and not _COPY.fullmatch(copy)):
-            raise ValueError(mark)
+        if len(fields) not in _RECORD_FIELDS.values():
+            raise ValueError(fields)
+        _, _pid, fd, flags, _position, size, mode, _device, _inode, *modified, copy, path = fields
+        if copy and not _COPY.fullmatch(copy):
+            raise ValueError(copy)
         bits = int(flags, 8)
         writable = fd != "-1" and bits & _O_ACCMODE != 0
         return FileState(
@@ -187,6 +192,7 @@ def _parse_record(fields: list[str]) -> FileState:
             append=writable and bool(bits & _O_APPEND),
             copy=copy,
             mode=int(mode, 8),
+            modified_ns=int(modified[0]) if modified else 0,
         )
     except ValueError as error:
         raise ToolReplyError(

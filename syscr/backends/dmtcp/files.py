@@ -71,6 +71,7 @@ def build_states(files: Iterable[OpenFile], run_dir: str) -> tuple[FileState, ..
             writable=file.writable or (old is not None and old.writable),
             append=file.append or (old is not None and old.append),
             mode=file.mode & _PERMISSION_BITS,
+            modified_ns=file.modified_ns,
         )
     return tuple(states[path] for path in sorted(states))
 

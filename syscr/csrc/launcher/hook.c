@@ -2,7 +2,7 @@
  *
  * Writes CRTOOLS_IMAGE_DIR/open-files: for every regular file that is open, or mapped from node-local
  * storage, a record of fields ended by NUL:
- *   F pid fd flags(octal) position size mode(octal) device inode copy path      (fd -1: a mapping)
+ *   G pid fd flags(octal) position size mode(octal) device inode mtime(ns) copy path    (fd -1: a mapping)
  * and a last field E. Node-local files (memory file systems and temporary directories) are copied to
  * local.N beside it, since another node has none of them; their content must be that of this moment.
  * Source: CRIU 4.2, Documentation/criu.txt, "ACTION SCRIPTS": stage post-dump, CRTOOLS_* variables. */
@@ -125,7 +125,7 @@ static void put_number(struct hook *hook, unsigned long long value, bool octal)
 static void put_file(struct hook *hook, const char *pid, const char *fd, unsigned flags, long long position,
                      const struct stat *info, const char *copy, const char *path)
 {
-    put(hook, "F");
+    put(hook, "G");
     put(hook, pid);
     put(hook, fd);
     put_number(hook, flags, true);
@@ -134,6 +134,8 @@ static void put_file(struct hook *hook, const char *pid, const char *fd, unsigne
     put_number(hook, info->st_mode & 07777, true);
     put_number(hook, info->st_dev, false);
     put_number(hook, info->st_ino, false);
+    put_number(hook, (unsigned long long)info->st_mtim.tv_sec * 1000000000 + (unsigned long long)info->st_mtim.tv_nsec,
+               false);
     put(hook, copy);
     put(hook, path);
 }

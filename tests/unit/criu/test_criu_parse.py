@@ -98,6 +98,15 @@ def test_several_descriptors_of_one_path_are_joined() -> None:
     )
 
 
+def test_time_of_the_last_change_is_read_where_the_launcher_recorded_it() -> None:
+    data = record("G", "3", "4", "100000", "0", "7", "644", "1", "2", "1234", "", "/a") + record(
+        "E"
+    )
+    assert parse.parse_open_files(data) == (
+        FileState("/a", 7, False, mode=0o644, modified_ns=1234),
+    )
+
+
 def test_reader_does_not_hide_that_the_writer_appends() -> None:
     data = (
         record("F", "3", "5", "102001", "0", "7", "644", "1", "2", "", "/a")

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syscr.errors import RestartError
-from syscr.job.rollback import Rollback, apply_rollback, file_size, plan_rollback
+from syscr.job.rollback import (
+    Rollback,
+    apply_rollback,
+    file_size,
+    find_changed,
+    plan_rollback,
+)
 from syscr.model import FileState, TaskImage
 
 NAMES = ("/a", "/b", "/out", "/err")
@@ -78,6 +84,28 @@ def test_output_of_the_old_job_is_left_alone_unless_the_new_one_writes_to_it() -
     task = image(FileState("/out", 5, True), stdio=("/dev/null", "/out", "pipe:[7]"))
     assert plan_rollback(task, frozenset(["/new"]), lambda _: 9) == Rollback()
     assert plan_rollback(task, frozenset(["/out"]), lambda _: 9).cuts == (("/out", 5),)
+
+
+@pytest.mark.parametrize(
+    ("file", "now", "written", "is_changed"),
+    [
+        (FileState("/a", 5, False, modified_ns=1 << 60), (1 << 60) + 1, (), True),
+        (FileState("/a", 5, False, modified_ns=1 << 60), 1, (), True),
+        (FileState("/a", 5, False, modified_ns=1 << 60), 1 << 60, (), False),
+        (FileState("/a", 5, False, modified_ns=1 << 60), 0, (), False),
+        (FileState("/a", 5, False), 7, (), False),
+        (FileState("/a", 5, True, modified_ns=1 << 60), 7, (), False),
+        (FileState("/a", 5, False, modified_ns=1 << 60), 7, ("/a",), False),
+        (FileState("/a", 5, False, copy="local.0", modified_ns=1 << 60), 7, (), False),
+    ],
+)
+def test_input_of_the_same_size_counts_as_changed_by_its_time(
+    file: FileState, now: int, written: tuple[str, ...], is_changed: bool
+) -> None:
+    changed = find_changed(image(file), frozenset(written), lambda _: now)
+    assert bool(changed) is is_changed
+    if is_changed:
+        assert "'/a', which it had open for reading, has another content or time" in changed[0]
 
 
 def test_size_is_known_of_regular_files_only(tmp_path: Path) -> None:

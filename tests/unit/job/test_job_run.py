@@ -289,6 +289,23 @@ def test_file_that_cannot_go_back_refuses_the_restore_and_nothing_is_cut(job: Jo
     assert "is gone" in str(job.note())
 
 
+@pytest.mark.parametrize("how", ["refuse", "warn"])
+def test_input_that_was_changed_in_place_refuses_the_restore_or_is_told(job: Job, how: str) -> None:
+    source = job.root / "input"
+    source.write_text("kept")
+    file = FileState(str(source), 4, False, modified_ns=source.stat().st_mtime_ns)
+    job.publish(0, tasks=(job.task_image(open_files=(file,)),))
+    os.utime(source, ns=(1 << 60, 1 << 60))
+    if how == "refuse":
+        with pytest.raises(
+            RestartError, match="input', which it had open for reading, has another"
+        ):
+            job.run(AGAIN, changed_inputs=how)
+    else:
+        job.run(AGAIN, changed_inputs=how)
+        assert "input', which it had open for reading, has another" in "".join(job.warnings)
+
+
 @pytest.mark.parametrize(("size", "is_short"), [(4, False), (400, True)])
 def test_output_that_lost_its_end_must_not_get_a_line_of_ours(
     job: Job, monkeypatch: pytest.MonkeyPatch, size: int, is_short: bool
