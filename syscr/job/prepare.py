@@ -14,7 +14,9 @@ from syscr.errors import RestartError
 from syscr.job import rollback
 from syscr.job.ends import read_ends
 from syscr.job.launcher import Launcher
+from syscr.job.sharing import choose_part, find_shared, meet
 from syscr.model import Image, TaskImage, TaskSpec
+from syscr.ports import Clock
 from syscr.procfs.host import read_host_facts
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,11 @@ class Prepared:
 
 
 def prepare(
-    spec: TaskSpec, image: Image, launcher: Launcher, warn: Callable[[str], None] | None
+    spec: TaskSpec,
+    image: Image,
+    launcher: Launcher,
+    clock: Clock,
+    warn: Callable[[str], None] | None,
 ) -> Prepared:
     """Check what can be checked, bring files back and go to the working directory.
 
@@ -44,6 +50,7 @@ def prepare(
         spec: The new life of the task.
         image: What it comes back from.
         launcher: The launcher on this node.
+        clock: Time, to wait for tasks that share files with this one.
         warn: Told of input files that were changed; None: they refuse the restart.
 
     Raises:
@@ -59,7 +66,9 @@ def prepare(
     since = image.manifest.created_at.timestamp()
     kept = read_ends(str(cut_dir), spec.rank, after=since)
     outputs = _current_outputs()
-    plan = rollback.plan_rollback(task, outputs, rollback.file_size, kept)
+    shared = find_shared(image.manifest.tasks)
+    part = choose_part(task, shared)
+    plan = rollback.plan_rollback(part, outputs, rollback.file_size, kept)
     name = f"step {spec.number}.{spec.step} task {spec.rank}"
     if plan.problems:
         raise RestartError(
@@ -68,7 +77,7 @@ def prepare(
             "'syscr restart --image ID'",
             output_is_short=_is_short(task, outputs),
         )
-    _check_inputs(task, name, image, warn)
+    _check_inputs(part, name, image, warn)
     try:
         os.chdir(task.working_dir)
     except OSError as error:
@@ -79,6 +88,8 @@ def prepare(
     data_dir = str(Path(image.path, task.data_dir))
     for remark in rollback.apply_rollback(plan, data_dir, str(cut_dir / run_dir.name)):
         log.info("%s", remark)
+    if any(file.path in shared for file in task.open_files):
+        meet(spec, clock)
     restored = replace(spec, restored_from=image.image_id, argv=task.argv)
     return Prepared(restored, task, data_dir)
 

@@ -217,7 +217,10 @@ def _copy_data(source: int, target: int, start: int) -> None:
 
 
 def _put_back(source: Path, target: Path, mode: int) -> None:
-    """Copy a node-local file to its place; never through a link, never over another user's file."""
+    """Copy a node-local file to its place; never through a link, never over another user's file.
+
+    It appears at once: another task of the step may bring back the same file at the same time.
+    """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         status = target.lstat()
@@ -226,8 +229,13 @@ def _put_back(source: Path, target: Path, mode: int) -> None:
     else:
         if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
             raise PermissionError(1, "something else of that name is in the way")
-        target.unlink()
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb", buffering=0), source.open("rb") as original:
-        _copy_data(original.fileno(), descriptor, 0)
-        os.fchmod(descriptor, mode)
+    aside = target.with_name(f".syscr-{os.urandom(8).hex()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with open(descriptor, "wb", buffering=0), source.open("rb") as original:
+            _copy_data(original.fileno(), descriptor, 0)
+            os.fchmod(descriptor, mode)
+        aside.rename(target)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise

@@ -11,10 +11,11 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from syscr.clock import SystemClock
 from syscr.errors import (
     ImageNotFoundError,
     RestartError,
@@ -25,9 +26,10 @@ from syscr.job import fresh
 from syscr.job.environment import TaskPlace
 from syscr.job.options import GivenOptions
 from syscr.job.prepare import prepare
+from syscr.job.sharing import mark_failed
 from syscr.job.start import TaskStarter
 from syscr.model import Image, TaskSpec
-from syscr.ports import Backend, Store, StoreKey
+from syscr.ports import Backend, Clock, Store, StoreKey
 from syscr.process.replace import replace_process
 from syscr.selection import (
     CONTINUES,
@@ -97,6 +99,7 @@ class TaskRunner:
         starter: Becomes the launcher.
         environ: The task's environment.
         warn: Writes a line to the job's standard error.
+        clock: Time.
     """
 
     backends: Mapping[str, Backend]
@@ -104,6 +107,7 @@ class TaskRunner:
     starter: TaskStarter
     environ: Mapping[str, str]
     warn: Callable[[str], None]
+    clock: Clock = field(default_factory=SystemClock)
 
     def run(self, options: RunOptions, place: TaskPlace) -> None:
         """Become the launcher of the task; never returns where that works.
@@ -237,7 +241,7 @@ class TaskRunner:
         store.make_folder(key, _run_folder(place))
         try:
             warn = self.warn if options.changed_inputs == "warn" else None
-            prepared = prepare(spec, image, self.starter.launcher, warn)
+            prepared = prepare(spec, image, self.starter.launcher, self.clock, warn)
             plan = backend.build_restore(prepared.spec, prepared.task, prepared.data_dir)
             self.starter.become(prepared.spec, plan, image, options.interval_seconds)
         except SyscrError as error:
@@ -258,11 +262,13 @@ def _run_folder(place: TaskPlace) -> str:
 
 
 def _write_failure(spec: TaskSpec, error: SyscrError) -> None:
-    """Tell ``syscr restart``, which waits for this file, why the task does not come back."""
+    """Tell ``syscr restart`` and the other tasks, which may wait, that this one does not come back."""
     path = Path(spec.run_dir, "ready")
     aside = path.with_name(f"ready.{os.getpid()}")  # an empty file would mean that all is well
     try:
         aside.write_text(f"failed: {error.message}\n", errors="surrogateescape")
         aside.rename(path)
+        if spec.task_count > 1:
+            mark_failed(spec)
     except OSError as failure:
         log.warning("cannot tell the waiting restart: %s", failure)

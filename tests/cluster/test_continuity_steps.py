@@ -115,3 +115,24 @@ def test_vacated_step_leaves_its_job_and_restarts(cluster: Cluster, work: Work) 
     work.finish(result["job_id"])
     assert work.read("job.txt").endswith("step ended with 0\n")
     check_tasks(work)
+
+
+def test_tasks_that_append_to_one_file_leave_no_gap_and_no_repeat(work: Work) -> None:
+    """Each task knows what it has written: none may find its lines cut off, or write them again."""
+    work.add_program("append.py")
+    command = ["python3", "append.py", "2000", "shared.txt"]
+    srun = " ".join([*build_srun(work)[: -len(COUNT)], *command])
+    work.write(
+        "job.sh", f"#!/bin/bash\n#SBATCH -N2 -n{TASKS} --output=job.txt\n{srun}\n", mode="755"
+    )
+    job = work.run("sbatch", "--parsable", "job.sh").stdout.strip()
+    for lines in (40, 160):
+        work.wait_for_lines("shared.txt", lines)
+        work.checkpoint(f"{job}.0", "vacate")
+        work.cluster.wait_for_end(job)
+        job = work.restart(f"{job}.0")["job_id"]
+    work.finish(job)
+    lines = work.read("shared.txt").splitlines()
+    for rank in map(str, range(TASKS)):
+        own = [int(line.split()[1]) for line in lines if line.split()[0] == rank]
+        assert own == list(range(1, 2001)), f"rank {rank}"
