@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syscr import preflight
@@ -118,7 +118,10 @@ class Dumper:
         keep = 0.0 if request.dry_run else request.max_wait_seconds + _IDLE_SECONDS
         reports = self.workers.inspect(job, step=target.step, keep_seconds=keep)
         tasks = [task for report in reports for task in report.tasks]
-        step = preflight.choose_step(target, tasks)
+        running = None
+        if target.step is not None and not any(task.step == target.step for task in tasks):
+            running = self.scheduler.find_steps(job.job_id)
+        step = preflight.choose_step(target, tasks, running)
         if target.step is None and len({task.step for task in tasks}) > 1:
             # findings of this step only
             reports = self.workers.inspect(job, step=step, keep_seconds=keep)
@@ -215,7 +218,9 @@ class Dumper:
                 manifest = build_manifest(parts.result(), reports, merge_timings(reports, seconds))
                 for name in (PROBE_FILE, *(name_ended(report.node) for report in reports)):
                     plan.store.remove_probe(staging, name)
+                before = self.clock.monotonic()
                 image = plan.store.publish(staging, manifest)
+                image = _add_publish_time(image, self.clock.monotonic() - before)
                 self.remember(plan.store.checkpoint_dir)
             except BaseException:
                 self._give_up(plan, staging, held=held)
@@ -271,6 +276,15 @@ class Dumper:
         """End the dumped tasks; their step stays until Slurm ends it."""
         log.info("end the tasks of %s: %s", plan.target, reason)
         return self.workers.finish(plan.job, step=plan.step, action="kill")
+
+
+def _add_publish_time(image: Image, seconds: float) -> Image:
+    """Return an image whose timings are complete; the manifest on disk was written before."""
+    timings = image.manifest.timings
+    timings = replace(
+        timings, publish_seconds=seconds, total_seconds=timings.total_seconds + seconds
+    )
+    return replace(image, manifest=replace(image.manifest, timings=timings))
 
 
 def _say_fate(

@@ -404,8 +404,8 @@ class Timings:
             does not say.
         dump_seconds: Freeze to thaw, as the worker saw it.
         digest_seconds: Syncing and digesting the files.
-        publish_seconds: Manifest, syncs and rename.
-        total_seconds: The whole operation as the caller saw it.
+        publish_seconds: Manifest, syncs and rename; 0 in a manifest, which is written before.
+        total_seconds: The whole operation as the caller saw it; in a manifest until it was written.
     """
 
     frozen_us: int | None = None

@@ -58,10 +58,17 @@ def check_state(job: Job, operation: str) -> None:
     )
 
 
-def choose_step(target: Target, tasks: Sequence[TaskSpec]) -> str:
+def choose_step(
+    target: Target, tasks: Sequence[TaskSpec], running: Sequence[str] | None = None
+) -> str:
     """Return the step that a target means.
 
     A job means its batch script where that is checkpointable, else its only checkpointable step.
+
+    Args:
+        target: A job or a step.
+        tasks: Tasks of the job that were started through syscr.
+        running: Numbered steps of the job; None: not asked.
 
     Raises:
         PreflightError: Nothing of the job (or the step) can be dumped.
@@ -71,6 +78,8 @@ def choose_step(target: Target, tasks: Sequence[TaskSpec]) -> str:
     if target.step is not None:
         if target.step in steps:
             return target.step
+        if running is not None and target.step.isdigit() and target.step not in running:
+            raise _refuse(target, _describe_missing(target, running))
         others = (
             f"; these can: {', '.join(f'{target.job_id}.{step}' for step in steps)}"
             if steps
@@ -104,6 +113,16 @@ def choose_step(target: Target, tasks: Sequence[TaskSpec]) -> str:
             hint="name one of them",
         )
     return steps[0]
+
+
+def _describe_missing(target: Target, running: Sequence[str]) -> Finding:
+    names = ", ".join(f"{target.job_id}.{step}" for step in running)
+    return Finding(
+        "no_such_step",
+        Severity.ERROR,
+        f"job {target.job_id} has no step {target} now; {f'it runs {names}' if names else 'none runs'}",
+        f"see 'squeue --steps --jobs={target.job_id}'",
+    )
 
 
 def _step_order(step: str) -> tuple[int, str]:

@@ -28,11 +28,10 @@ class Parts(NamedTuple):
 def _criu(parts: Parts) -> Backend:
     from syscr.backends.criu.backend import CriuBackend
 
-    path = parts.settings.criu_path
     return CriuBackend(
         parts.runner,
         launcher_path=parts.launcher_path,
-        criu_path=path if path.startswith("/") else None,
+        criu_path=parts.settings.criu_path,
     )
 
 

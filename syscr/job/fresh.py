@@ -139,7 +139,7 @@ def _takes_criu(settings: Settings) -> bool:
     if settings.criu_path.startswith("/"):
         return os.access(settings.criu_path, os.X_OK)
     folders = f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}".split(":")
-    return any(os.access(f"{folder}/criu", os.X_OK) for folder in folders if folder)
+    return any(os.access(f"{folder}/{settings.criu_path}", os.X_OK) for folder in folders if folder)
 
 
 def _find_launcher(settings: Settings, installed: str) -> str | None:

@@ -126,8 +126,8 @@ def test_tasks_that_append_to_one_file_leave_no_gap_and_no_repeat(work: Work) ->
         "job.sh", f"#!/bin/bash\n#SBATCH -N2 -n{TASKS} --output=job.txt\n{srun}\n", mode="755"
     )
     job = work.run("sbatch", "--parsable", "job.sh").stdout.strip()
-    for lines in (40, 160):
-        work.wait_for_lines("shared.txt", lines)
+    for count in (40, 160):
+        work.wait_for_lines("shared.txt", count)
         work.checkpoint(f"{job}.0", "vacate")
         work.cluster.wait_for_end(job)
         job = work.restart(f"{job}.0")["job_id"]

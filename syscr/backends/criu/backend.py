@@ -63,17 +63,17 @@ class CriuBackend:
 
     name = "criu"
 
-    def __init__(self, runner: Runner, *, launcher_path: str, criu_path: str | None = None) -> None:
+    def __init__(self, runner: Runner, *, launcher_path: str, criu_path: str = "criu") -> None:
         """Keep the parts.
 
         Args:
             runner: Runs the probes.
             launcher_path: The launcher on this node; also CRIU's action script.
-            criu_path: The executable; None: looked for in PATH and in the system's directories.
+            criu_path: The executable; a bare name is looked for in PATH and in the system's directories.
         """
         self._runner = runner
         self._launcher_path = launcher_path
-        self.criu_path = criu_path or _find_criu()
+        self.criu_path = _find_criu(criu_path)
 
     def probe(self) -> Capabilities:
         """Try CRIU and the namespaces on this node."""
@@ -191,8 +191,8 @@ class CriuBackend:
         return tuple(finding for check in _CHECKS for finding in check(facts))
 
 
-def _find_criu() -> str:
-    return shutil.which("criu") or shutil.which("criu", path=_SYSTEM_PATH) or "criu"
+def _find_criu(name: str) -> str:
+    return shutil.which(name) or shutil.which(name, path=_SYSTEM_PATH) or name
 
 
 def _read_stdio_files(launcher_pid: int) -> tuple[str, str, str]:

@@ -53,13 +53,25 @@ class Space:
     free_bytes: int
 
 
-def drop_own(facts: TreeFacts, run_dir: str) -> TreeFacts:
-    """Return the facts without what DMTCP has open and mapped for itself."""
+def drop_own(facts: TreeFacts, run_dir: str, port: int = 0) -> TreeFacts:
+    """Return the facts without what DMTCP has open and mapped for itself.
+
+    Args:
+        facts: What was found.
+        run_dir: Private directory of the task.
+        port: The coordinator's, to which a process that is just starting is connected by another
+            descriptor for a moment; 0: not known.
+    """
+    coordinator = f"127.0.0.1:{port}" if port else None
     inside = run_dir.rstrip("/") + "/"
     return replace(
         facts,
         files=tuple(file for file in facts.files if file.fd not in OWN_DESCRIPTORS),
-        sockets=tuple(held for held in facts.sockets if held.fd not in OWN_DESCRIPTORS),
+        sockets=tuple(
+            held
+            for held in facts.sockets
+            if held.fd not in OWN_DESCRIPTORS and held.remote != coordinator
+        ),
         mappings=tuple(entry for entry in facts.mappings if not entry.path.startswith(inside)),
     )
 

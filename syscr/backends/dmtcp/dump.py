@@ -173,7 +173,11 @@ class Dumper:
 
     def _read_facts(self, task: TaskControl) -> TreeFacts:
         facts = read_tree_facts(task.pids(), uid=os.getuid(), root_pid=task.launcher_pid)
-        return drop_own(facts, task.spec.run_dir)
+        try:
+            port = read_port(task.spec)
+        except CoordinatorError:
+            port = 0  # whoever asks it says so
+        return drop_own(facts, task.spec.run_dir, port)
 
     def _get_coordinator(self, spec: TaskSpec) -> Coordinator:
         tool = self._installation.get_probed_tool()

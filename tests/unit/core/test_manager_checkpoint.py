@@ -26,9 +26,11 @@ from syscr.errors import (
 )
 from syscr.model import (
     Finding,
+    Image,
     ImageFile,
     JobDetails,
     JobState,
+    Manifest,
     Severity,
     Target,
     TaskImage,
@@ -498,3 +500,19 @@ def test_record_that_cannot_be_read_forbids_no_checkpoint(world: World) -> None:
     world.add_job()
     world.home.failures["read_record"] = StoreAccessError("not allowed")
     assert checkpoint(world).image is not None
+
+
+def test_time_of_publication_is_in_the_result(world: World) -> None:
+    world.add_job()
+    publish = world.home.publish
+
+    def slow(staging_dir: str, manifest: Manifest) -> Image:
+        world.clock.advance(2.5)
+        return publish(staging_dir, manifest)
+
+    world.home.publish = slow  # type: ignore[method-assign]
+    result = checkpoint(world)
+    assert result.image is not None
+    timings = result.image.manifest.timings
+    assert timings.publish_seconds == pytest.approx(2.5)
+    assert timings.total_seconds >= 2.5

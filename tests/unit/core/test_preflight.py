@@ -82,6 +82,21 @@ def test_job_without_tasks_of_ours_is_refused(
     assert [finding.code for finding in caught.value.findings] == ["not_checkpointable"]
 
 
+@pytest.mark.parametrize(
+    ("running", "reason"),
+    [
+        (("1", "2"), r"job 4711 has no step 4711\.0 now; it runs 4711\.1, 4711\.2"),
+        ((), "now; none runs"),
+        (("0",), r"step 4711\.0 was not started through syscr"),
+    ],
+)
+def test_step_that_does_not_run_is_told_apart_from_one_that_is_not_ours(
+    running: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(PreflightError, match=reason):
+        preflight.choose_step(Target.parse("4711.0"), [task(step="1")], running)
+
+
 def test_complete_step_has_no_findings() -> None:
     reports = [report(task(0, task_count=2)), report(task(1, task_count=2), node="c2")]
     assert preflight.check_tasks(TARGET, "batch", reports) == ()

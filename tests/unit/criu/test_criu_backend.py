@@ -226,3 +226,16 @@ def test_check_of_a_process_with_a_terminal_finds_it() -> None:
 
 def test_check_of_vanished_task_finds_nothing() -> None:
     assert build().check(FakeTask(SPEC, root=1 << 30)) == ()
+
+
+def test_criu_of_another_name_is_looked_up_in_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "criu-4.2"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    backend = CriuBackend(Replies({}), launcher_path=LAUNCHER, criu_path="criu-4.2")
+    assert backend.criu_path == str(tool)
+    missing = CriuBackend(Replies({}), launcher_path=LAUNCHER, criu_path="criu-9")
+    assert missing.find_obstacle() == "'criu-9' is not there or may not be run"

@@ -89,6 +89,17 @@ def test_what_dmtcp_has_open_itself_is_dropped() -> None:
     assert [entry.path for entry in left.mappings] == ["/lib/x.so"]
 
 
+def test_process_that_is_just_starting_talks_to_its_coordinator_by_another_descriptor() -> None:
+    remotes = ("127.0.0.1:7779", "127.0.0.1:7780")
+    sockets = tuple(
+        HeldSocket(7, 3, inode, SocketKind.TCP, CONNECTED, remote=remote, peer=Peer.NODE)
+        for inode, remote in enumerate(remotes)
+    )
+    facts = replace(CLEAN, sockets=sockets)
+    assert checks.drop_own(facts, "/r", 7779).sockets == sockets[1:]
+    assert checks.drop_own(facts, "/r").sockets == sockets
+
+
 @pytest.mark.parametrize(
     ("clients", "program", "expected"),
     [
