@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
+from syscr.errors import PreflightError
 from syscr.model import Finding, Severity, TaskSpec
 
 CONTROL = "scontrol"
@@ -80,12 +82,23 @@ def check_enabled(task: TaskSpec, record: Mapping[str, object] | None) -> tuple[
     life = name_life(task.number, task.restart_count)
     if Control.read(life, record).disabled == 0:
         return ()
-    name = str(task.number) if task.step == "batch" else f"{task.number}.{task.step}"
-    return (
-        Finding(
-            CHECKPOINT_DISABLED,
-            Severity.ERROR,
-            f"checkpoints of {name} are disabled ('scontrol checkpoint disable')",
-            f"allow them with 'syscr scontrol checkpoint enable {name}'",
-        ),
+    return (_disabled(str(task.number) if task.step == "batch" else f"{task.number}.{task.step}"),)
+
+
+def refuse_disabled(name: str) -> NoReturn:
+    """Raise PreflightError for a job or step whose checkpoints are disabled."""
+    finding = _disabled(name, "scontrol")
+    raise PreflightError(
+        f"cannot checkpoint {name}: {finding.message}; the job is still running",
+        hint=finding.hint,
+        findings=[finding],
+    )
+
+
+def _disabled(name: str, scontrol: str = "syscr scontrol") -> Finding:
+    return Finding(
+        CHECKPOINT_DISABLED,
+        Severity.ERROR,
+        f"checkpoints of {name} are disabled ('scontrol checkpoint disable')",
+        f"allow them with '{scontrol} checkpoint enable {name}'",
     )

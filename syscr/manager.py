@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from syscr import retention
 from syscr.dumping import Dumper, Plan, Progress
@@ -24,6 +25,7 @@ from syscr.errors import (
 )
 from syscr.locating import Locator
 from syscr.model import Image, Job, JobId, JobState, Target
+from syscr.native.naming import NAME as NATIVE
 from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
 from syscr.protecting import find_protection
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
@@ -38,6 +40,11 @@ from syscr.result import (
     SkippedImage,
 )
 from syscr.selection import Selection, select_newest, verify_visibly
+
+if TYPE_CHECKING:
+    from syscr.native.choice import NativeWay
+    from syscr.native.dumping import NativeDumper
+    from syscr.native.restarting import NativeRestarter
 
 
 def _silent(_: Mapping[str, object]) -> None:
@@ -62,6 +69,7 @@ class CheckpointManager:
             agent, and returns the image id; None: not our own job.
         probe: Looks at nodes (``doctor``); an empty sequence means this machine.
         list_own_jobs: Returns the caller's jobs.
+        native: Slurm's own checkpoints, where it still has them; None: never.
     """
 
     scheduler: Scheduler
@@ -76,6 +84,7 @@ class CheckpointManager:
     delegate: Callable[[CheckpointRequest], str | None]
     probe: Callable[[Sequence[str]], tuple[NodeHealth, ...]]
     list_own_jobs: Callable[[], tuple[JobId, ...]]
+    native: NativeWay | None = None
 
     def checkpoint(
         self, request: CheckpointRequest, *, progress: Progress | None = None
@@ -97,10 +106,11 @@ class CheckpointManager:
             return CheckpointResult(
                 Target(request.target.job_id, image.manifest.step), image, "running"
             )
-        plan = self.dumper.plan(request, "checkpoint")
+        dumper = self._find_dumper(request.target)
+        plan = dumper.plan(request, "checkpoint")
         if request.dry_run:
             return CheckpointResult(plan.target, None, "running", plan.findings)
-        image, warnings = self.dumper.dump(plan, request, hold=False, progress=progress or _silent)
+        image, warnings = dumper.dump(plan, request, hold=False, progress=progress or _silent)
         warnings = (*warnings, *self._retain(plan.store, plan.key))
         return CheckpointResult(plan.target, image, "running", plan.findings, warnings)
 
@@ -112,11 +122,12 @@ class CheckpointManager:
         Contract: the program computes nothing after the image was taken; it is ended only once the
         image is published. After a failure it runs on. Raises what ``checkpoint`` raises.
         """
-        plan = self.dumper.plan(request, "vacate")
+        dumper = self._find_dumper(request.target)
+        plan = dumper.plan(request, "vacate")
         if request.dry_run:
             return CheckpointResult(plan.target, None, "running", plan.findings)
-        image, warnings = self.dumper.dump(plan, request, hold=True, progress=progress or _silent)
-        self.dumper.end(plan, "vacate")
+        image, warnings = dumper.dump(plan, request, hold=True, progress=progress or _silent)
+        dumper.end(plan, "vacate")
         step = plan.step if request.target.step is not None and plan.step != "batch" else None
         self.scheduler.cancel(plan.job.job_id, step=step)
         warnings = (*warnings, *self._retain(plan.store, plan.key))
@@ -132,19 +143,20 @@ class CheckpointManager:
             RestartError: The image is there, but Slurm did not take the job back.
             PreflightError and others: as ``checkpoint``.
         """
-        plan = self.dumper.plan(request, "requeue")
+        dumper = self._find_dumper(request.target)
+        plan = dumper.plan(request, "requeue")
         try:
             self._check_can_requeue(request, plan)
         except SyscrError:
-            self.dumper.drop(plan)
+            dumper.drop(plan)
             raise
         if request.dry_run:
             return CheckpointResult(plan.target, None, "running", plan.findings)
-        image, warnings = self.dumper.dump(plan, request, hold=True, progress=progress or _silent)
-        self.dumper.end(plan, "requeue")
+        image, warnings = dumper.dump(plan, request, hold=True, progress=progress or _silent)
+        dumper.end(plan, "requeue")
         home = self.open_store(plan.origin_dir)
         try:
-            self.restarter.requeue(plan.job, Selection(image), False, home)
+            self._find_restarter(image).requeue(plan.job, Selection(image), False, home)
         except RestartError:
             raise
         except SyscrError as error:
@@ -171,7 +183,8 @@ class CheckpointManager:
             RestartError, RestartTimeoutError, ImageIncompatibleError: It could not be brought back.
         """
         selection = self._select(request, progress)
-        return self.restarter.restart(selection, request, progress or _silent)
+        restarter = self._find_restarter(selection.image)
+        return restarter.restart(selection, request, progress or _silent)
 
     def find_owner(self, target: Target | None, *, image_id: str | None = None) -> str:
         """Return whose a job or image is, so that root can act as that user; empty if nobody knows."""
@@ -238,6 +251,18 @@ class CheckpointManager:
         """Say which backends work on nodes, and why not; on this machine if none is named."""
         return self.probe(nodes)
 
+    def _find_dumper(self, target: Target) -> Dumper | NativeDumper:
+        """Return what dumps a job: Slurm itself where it can and the job was not started by syscr."""
+        if self.native is not None and self.native.takes(target):
+            return self.native.dumper
+        return self.dumper
+
+    def _find_restarter(self, image: Image) -> Restarter | NativeRestarter:
+        """Return what brings an image back: Slurm itself if it wrote it."""
+        if self.native is not None and self.native.made(image):
+            return self.native.restarter
+        return self.restarter
+
     def _select(self, request: RestartRequest, progress: Progress | None) -> Selection:
         """Return the image to restart from, verified."""
         if request.image_id is not None:
@@ -262,6 +287,8 @@ class CheckpointManager:
                 f"cannot requeue step {plan.target}: Slurm requeues batch jobs only; the job is still running",
                 hint=f"use 'syscr vacate {plan.target}', then 'syscr restart {plan.target}'",
             )
+        if self.native is not None and plan.tasks[0].backend == NATIVE:
+            return  # Slurm's requeue is not used
         if not self.scheduler.get_job_details(plan.job.job_id).can_requeue:
             raise OperationUnsupportedError(
                 f"cannot requeue job {plan.job.job_id}: it was submitted with --no-requeue; "
@@ -282,7 +309,8 @@ class CheckpointManager:
         if job is None or job.state is not JobState.RUNNING:
             return status
         try:
-            plan = self.dumper.plan(CheckpointRequest(target, dry_run=True), "checkpoint")
+            dumper = self._find_dumper(target)
+            plan = dumper.plan(CheckpointRequest(target, dry_run=True), "checkpoint")
         except PreflightError as error:
             return replace(status, findings=error.findings, warnings=(*warnings, error.message))
         except SyscrError as error:

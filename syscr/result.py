@@ -47,7 +47,8 @@ class RestartResult:
     Attributes:
         image: The image it continues from.
         job_id: The job that continues; None after a dry run of a new job.
-        method: ``requeue`` (same job id) or ``submit`` (new job).
+        method: ``requeue`` (same job id), ``submit`` (new job) or ``native`` (same job id, by Slurm's own
+            ``scontrol checkpoint restart``).
         job_state: ``running`` (restored and going on), ``pending`` (waits in the queue), ``planned``.
         nodes: Nodes it runs on; with a dry run those it is tied to.
         skipped: Newer images that could not be used.

@@ -211,6 +211,16 @@ SETTINGS: tuple[Setting, ...] = (
         example='"/usr/local"',
     ),
     Setting(
+        "backends.native.use",
+        "native_use",
+        "choice",
+        "auto",
+        "Whether Slurm itself dumps jobs that syscr has not started, where it can (19.05 and before).",
+        ("SYSCR_NATIVE__USE",),
+        choices=("auto", "never"),
+        example='"never"',
+    ),
+    Setting(
         "log.level",
         "log_level",
         "choice",
@@ -265,6 +275,7 @@ class Settings(NamedTuple):
         launcher_path: Launcher; empty: the installed one.
         criu_path: Name or absolute path of CRIU.
         dmtcp_prefix: Where DMTCP lies.
+        native_use: ``auto`` or ``never``.
         log_level: ``debug``, ``info``, ``warning`` or ``error``.
         log_file: Absolute path; empty: none.
         log_format: ``text`` or ``json``.
@@ -286,6 +297,7 @@ class Settings(NamedTuple):
     launcher_path: str
     criu_path: str
     dmtcp_prefix: str
+    native_use: str
     log_level: str
     log_file: str
     log_format: str

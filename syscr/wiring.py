@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,8 +19,9 @@ from syscr.process.runner import LocalRunner
 if TYPE_CHECKING:
     from syscr.job.launcher import Launcher
     from syscr.manager import CheckpointManager
-    from syscr.model import Image
-    from syscr.ports import Backend, Clock, Store
+    from syscr.model import Image, Target
+    from syscr.native.choice import NativeWay
+    from syscr.ports import Backend, Capabilities, CheckpointController, Clock, Scheduler, Store
     from syscr.request import CheckpointRequest
     from syscr.result import NodeHealth
     from syscr.scontrol.command import ScontrolCommand
@@ -86,6 +87,8 @@ def build_manager(settings: Settings) -> CheckpointManager:
     workers = SrunWorkers(runner, (find_syscr(),))
     known = KnownDirs.of_user(os.environ)
 
+    locator = Locator(open_store, known.ordered(settings.checkpoint_dir))
+
     def step_script(image: Image) -> str:
         from syscr.submit import build_step_script  # only a restart needs it
 
@@ -94,7 +97,7 @@ def build_manager(settings: Settings) -> CheckpointManager:
     return CheckpointManager(
         scheduler=scheduler,
         workers=workers,
-        locator=Locator(open_store, known.ordered(settings.checkpoint_dir)),
+        locator=locator,
         dumper=Dumper(
             scheduler=scheduler,
             workers=workers,
@@ -113,6 +116,49 @@ def build_manager(settings: Settings) -> CheckpointManager:
         delegate=lambda request: _delegate(request, clock),
         probe=lambda nodes: _probe(settings, workers, nodes),
         list_own_jobs=scheduler.find_own_jobs,
+        native=_build_native(settings, scheduler, lambda: locator.stores(None), known.remember),
+    )
+
+
+def _build_controller(settings: Settings) -> CheckpointController:
+    from syscr.backends.native.controller import NativeController
+    from syscr.slurm.failure import build_failure
+
+    runner = LocalRunner(timeout_seconds=settings.slurm_timeout_seconds)
+    return NativeController(runner, explain=build_failure)
+
+
+def _build_native(
+    settings: Settings,
+    scheduler: Scheduler,
+    stores: Callable[[], tuple[Store, ...]],
+    remember: Callable[[str], None],
+) -> NativeWay:
+    """Return Slurm's own checkpoints; nothing is asked yet."""
+    import functools
+
+    from syscr.clock import SystemClock
+    from syscr.native.choice import NativeWay
+    from syscr.native.dumping import NativeDumper
+    from syscr.native.ordering import DumpOrder
+    from syscr.native.planning import NativePlanner
+    from syscr.native.restarting import NativeRestarter
+    from syscr.store.digest import sync_and_digest
+    from syscr.store.tree import read_tree
+
+    controller, clock = _build_controller(settings), SystemClock()
+    planner = NativePlanner(
+        controller, scheduler, open_store, os.getuid(), _user_name(), settings.checkpoint_dir
+    )
+    order = DumpOrder(controller, scheduler, clock, lambda folder: read_tree(folder).sizes)
+    digest = functools.partial(sync_and_digest, algorithm=settings.digest)
+    return NativeWay(
+        controller,
+        scheduler,
+        stores,
+        NativeDumper(planner, order, scheduler, clock, digest, settings.digest, remember),
+        NativeRestarter(controller, scheduler, clock),
+        is_allowed=settings.native_use == "auto",
     )
 
 
@@ -184,6 +230,15 @@ def build_scontrol(
         time_format=os.environ.get("SLURM_TIME_FORMAT", ""),
         cluster=cluster,
     )
+
+
+def is_native(settings: Settings, target: Target) -> bool:
+    """Whether Slurm's own ``scontrol checkpoint`` answers for a job; no answer from Slurm is no."""
+    native = build_manager(settings).native
+    try:
+        return native is not None and native.takes(target)
+    except SyscrError:
+        return False
 
 
 def _build_inside(manager: CheckpointManager, again: Sequence[str]) -> InsideJob:
@@ -278,8 +333,24 @@ def probe_here(settings: Settings) -> NodeHealth:
         "launcher": launcher_text,
         "checkpoint directory": settings.checkpoint_dir,
     }
-    backends = tuple(backend.probe() for backend in build_backends(settings).values())
+    backends = (
+        _probe_native(settings),
+        *(backend.probe() for backend in build_backends(settings).values()),
+    )
     return NodeHealth(os.environ.get("SLURMD_NODENAME") or platform.node(), backends, facts)
+
+
+def _probe_native(settings: Settings) -> Capabilities:
+    """Ask what Slurm itself can dump; that nobody answers is a reason, too."""
+    from syscr.ports import Capabilities
+
+    name, missing = "native", ("it is switched off (backends.native.use)",)
+    if settings.native_use == "auto":
+        try:
+            return _build_controller(settings).probe()
+        except SyscrError as error:
+            missing = (error.message,)
+    return Capabilities(name, needs_launch=False, missing=missing)
 
 
 def become_user(user_name: str, args: Sequence[str]) -> None:

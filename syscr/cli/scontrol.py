@@ -110,6 +110,8 @@ def _answer(app: App, invocation: Invocation, again: Sequence[str] = ()) -> int:
     app.start_log()
     request = parse_request(invocation.words)
     if isinstance(request, Request) and request.target is not None:
+        if wiring.is_native(app.settings, request.target):
+            return wiring.call_scontrol([*invocation.options, *invocation.words])
         app.act_for([request.target])
     command = wiring.build_scontrol(app.settings, invocation.cluster, again)
     answer = command.run(invocation.words, quiet=invocation.is_quiet)

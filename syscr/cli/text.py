@@ -88,6 +88,13 @@ def render_findings(findings: Iterable[Finding]) -> list[str]:
     return [line for finding in findings for line in finding_lines(encode.to_json(finding))]
 
 
+_METHODS = {
+    "submit": "submitted as a new job",
+    "requeue": "requeued under the same job id",
+    "native": "restarted by Slurm itself under the same job id",
+}
+
+
 def render_restart(result: RestartResult, old: Target | None) -> str:
     """Return the answer of restart."""
     manifest = result.image.manifest
@@ -97,7 +104,7 @@ def render_restart(result: RestartResult, old: Target | None) -> str:
     nodes = ",".join(result.nodes)
     rows = [
         ("image", f"{result.image.image_id}, {manifest.backend}, {_size_of(result.image)}"),
-        ("method", "submitted as a new job" if is_new else "requeued under the same job id"),
+        ("method", _METHODS.get(result.method, result.method)),
         ("nodes", nodes or "as Slurm chooses"),
     ]
     if result.job_state == "planned":

@@ -1,0 +1,73 @@
+"""Whose checkpoints a job gets: those of Slurm itself, or those of syscr's own launchers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syscr.errors import StoreError
+from syscr.model import Image, Target
+from syscr.native.dumping import NativeDumper
+from syscr.native.naming import NAME
+from syscr.native.restarting import NativeRestarter
+from syscr.ports import CheckpointController, Scheduler, Store, StoreKey
+from syscr.selection import CONTINUES, SUBMISSION
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NativeWay:
+    """Slurm's own checkpoints, and for which jobs they are taken.
+
+    Attributes:
+        controller: Slurm's commands.
+        scheduler: Slurm.
+        stores: Returns the stores that this user is known to use.
+        dumper: Writes images.
+        restarter: Brings jobs back.
+        is_allowed: Whether the settings allow it.
+    """
+
+    controller: CheckpointController
+    scheduler: Scheduler
+    stores: Callable[[], tuple[Store, ...]]
+    dumper: NativeDumper
+    restarter: NativeRestarter
+    is_allowed: bool = True
+
+    def takes(self, target: Target) -> bool:
+        """Whether a job or step is dumped by Slurm itself.
+
+        Contract: a job that syscr has started is not, and nothing is asked for it; any other is, where
+        this Slurm has a plugin that can.
+
+        Raises:
+            SchedulerUnavailableError: The controller does not answer.
+        """
+        if not self.is_allowed or self._is_ours(target):
+            return False
+        missing = self.controller.probe().missing
+        if missing:
+            log.debug("not by Slurm itself: %s", missing[0])
+        return not missing
+
+    def made(self, image: Image) -> bool:
+        """Whether an image was written by Slurm itself."""
+        return image.manifest.backend == NAME
+
+    def _is_ours(self, target: Target) -> bool:
+        """Whether syscr has submitted a job, or continues one in it; a directory that is gone says no."""
+        numbers = {target.job_id.number}
+        if target.job_id.array_index is not None:
+            numbers.add(self.scheduler.get_job(target.job_id).number)
+        for store in self.stores():
+            for number in numbers:
+                for name in (SUBMISSION, CONTINUES):
+                    try:
+                        if store.read_record(StoreKey(str(number)), name) is not None:
+                            return True
+                    except StoreError as error:
+                        log.info("cannot look into '%s': %s", store.checkpoint_dir, error)
+        return False

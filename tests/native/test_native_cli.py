@@ -1,0 +1,181 @@
+"""Whole ways through the command line on an old Slurm: checkpoint, vacate, requeue, restart, and each fault."""
+
+from __future__ import annotations
+
+import json
+
+from native_support import Site
+
+
+def fail(site: Site, *words: str, exit_code: int, **variables: str) -> dict[str, object]:
+    """Run a command that must fail; return its error."""
+    done = site.run("--json", *words, **variables)
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    error: dict[str, object] = json.loads(done.stderr.strip().splitlines()[-1])
+    return error.get("error", error)  # type: ignore[return-value]
+
+
+def test_checkpoint_returns_when_the_image_is_published(site: Site) -> None:
+    site.add_job(2)
+    done = site.run("-q", "checkpoint", "2")
+    (image,) = site.images()
+    assert (done.returncode, done.stdout) == (0, f"{image.name}\n")
+    assert site.files(image) == ["data/2/script.ckpt"]
+    manifest = json.loads((image / "manifest.json").read_text())
+    assert (manifest["backend"], manifest["tool_version"]) == (
+        "native",
+        f"checkpoint/blcr of Slurm {manifest['slurm_version']}",
+    )
+    job = site.job(2)
+    assert job is not None
+    assert job["state"] == "RUNNING"
+    assert site.run("image", "verify", image.name).returncode == 0
+
+
+def test_two_checkpoints_in_one_second_are_two_images(old: Site) -> None:
+    old.set(dump_seconds=0.05)
+    old.add_job(2)
+    for _ in range(2):
+        assert old.run("checkpoint", "2").returncode == 0
+    first, second = old.images()
+    assert (first / "data/2/script.ckpt").read_text() != (second / "data/2/script.ckpt").read_text()
+    assert not list(old.store.glob("*.ckpt/staging/*"))
+
+
+def test_vacate_ends_the_job_and_restart_waits_until_slurm_forgets_it(site: Site) -> None:
+    site.add_job(2)
+    vacated = site.read("vacate", "2")
+    assert vacated["job_state"] == "ended"
+    job = site.job(2)
+    assert job is None or job["state"] == "CANCELLED"
+    result = site.read("restart", "2")
+    assert (result["method"], result["job_id"], result["job_state"]) == ("native", "2", "running")
+    (image,) = site.images()
+    restarts = [words for words in site.asked() if words[0] == "restart"]
+    assert len(restarts) > 1  # "Duplicate job id" until the record was purged
+    assert set(map(tuple, restarts)) == {("restart", "2", f"ImageDir={image / 'data'}")}
+
+
+def test_requeue_brings_the_job_back_under_its_number(old: Site) -> None:
+    old.add_job(2)
+    result = old.read("requeue", "2")
+    assert result["job_state"] == "requeued"
+    job = old.job(2)
+    assert job is not None
+    assert job["state"] == "RUNNING"
+    operations = {words[0] for words in old.asked()}
+    assert operations == {"able", "create", "error", "restart"}  # never Slurm's own requeue
+
+
+def test_restart_on_the_same_nodes_says_so_to_slurm(old: Site) -> None:
+    old.add_job(2)
+    old.read("vacate", "2")
+    old.set(busy_nodes=True)
+    result = old.read("restart", "2", "--stick-to-nodes", "--wait", "1")
+    assert result["job_state"] == "pending"
+    assert "Resources" in result["warnings"][0]
+    assert old.asked()[-1][-1] == "StickToNodes"
+
+
+def test_failed_dump_is_told_and_nothing_is_published(old: Site) -> None:
+    old.add_job(2)
+    old.set(fail=[4027])
+    error = fail(old, "vacate", "2", exit_code=30)
+    assert "Slurm says error(4027): Job step not running; the job is still running" in str(
+        error["message"]
+    )
+    assert not old.images()
+    job = old.job(2)
+    assert job is not None
+    assert job["state"] == "RUNNING"
+    assert old.run("checkpoint", "2").returncode == 0
+
+
+def test_step_is_dumped_whole_and_comes_back_where_slurm_can(site: Site) -> None:
+    site.add_job(2, batch=False, steps={"0": 2}, nodes=["n1", "n2"])
+    result = site.read("checkpoint", "2")
+    (image,) = site.images()
+    assert site.files(image) == ["data/2.0/task.0.ckpt", "data/2.0/task.1.ckpt"]
+    can_restart = "18.08" in json.loads((image / "manifest.json").read_text())["slurm_version"]
+    codes = [finding["code"] for finding in result["findings"]]
+    assert codes == ([] if can_restart else ["step_not_restartable"])
+    site.read("vacate", "2")
+    if can_restart:
+        back = site.read("restart", "2.0")
+        assert (back["method"], back["job_id"]) == ("submit", "100")
+    else:
+        error = fail(site, "restart", "2.0", exit_code=23)
+        assert "has no --restart-dir" in str(error["message"])
+
+
+def test_array_task_is_named_by_its_own_number_to_slurm(old: Site) -> None:
+    old.add_job(14, array="13_0")
+    result = old.read("checkpoint", "13_0")
+    assert result["image"]["job_id"] == "13_0"
+    assert {words[1] for words in old.asked()} == {"14"}
+
+
+def test_restart_that_fails_at_once_is_an_error(old: Site) -> None:
+    old.add_job(2)
+    old.read("vacate", "2")
+    old.set(blind=True)
+    error = fail(old, "restart", "2", exit_code=40)
+    assert "it was started and ended at once (FAILED)" in str(error["message"])
+
+
+def test_restart_that_may_not_wait_says_when_it_can(old: Site) -> None:
+    old.set(min_job_age=300, purge_seconds=300)
+    old.add_job(2)
+    old.read("vacate", "2")
+    error = fail(old, "restart", "2", "--wait", "0", exit_code=41)
+    assert "nothing was started" in str(error["message"])
+    assert "MinJobAge=300 s" in str(error["hint"])
+
+
+def test_altered_image_is_never_offered(old: Site) -> None:
+    old.add_job(2)
+    old.read("checkpoint", "2")
+    old.read("vacate", "2")
+    first, second = old.images()
+    (second / "data/2/script.ckpt").write_text("image of 2 at 1234567890.123456\n")
+    result = old.read("restart", "2")
+    assert result["image"]["image_id"] == first.name
+    assert result["skipped"][0]["image_id"] == second.name
+
+
+def test_controller_that_is_down_is_not_an_unknown_job(old: Site) -> None:
+    old.add_job(2)
+    old.set(down=True)
+    assert fail(old, "checkpoint", "2", exit_code=10)["transient"] is True
+
+
+def test_plugin_none_is_no_native_backend(old: Site) -> None:
+    old.set(plugin="checkpoint/none")
+    old.add_job(2)
+    done = old.run("doctor")
+    assert "native: does not work" in done.stdout
+    assert "configured with CheckpointType=checkpoint/none" in done.stdout
+
+
+def test_doctor_shows_what_slurm_can_do(site: Site) -> None:
+    done = site.run("doctor")
+    assert "native checkpoint/blcr of Slurm" in done.stdout
+    assert ("without restart of steps" in done.stdout) == ("19.05" in done.stdout)
+
+
+def test_status_says_that_a_checkpoint_is_possible(old: Site) -> None:
+    old.add_job(2)
+    assert "possible (1 task of step batch, native)" in old.run("status", "2").stdout
+
+
+def test_old_command_of_a_job_that_is_slurms_is_answered_by_slurm(site: Site) -> None:
+    site.add_job(2)
+    done = site.run("scontrol", "checkpoint", "able", "2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Yes\n", "")
+    folder = site.folder / "mine"
+    create = ("scontrol", "checkpoint", "create", "2", "MaxWait=5", f"ImageDir={folder}")
+    assert site.run(*create).returncode == 0  # accepted, as ever: nothing is there yet
+    assert site.asked()[-1] == list(create[2:])
+    assert not site.images()
+    done = site.run("scontrol", "-Q", "checkpoint", "vacate", "99")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
