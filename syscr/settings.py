@@ -167,10 +167,10 @@ SETTINGS: tuple[Setting, ...] = (
         "slurm_client",
         "choice",
         "cli",
-        "How Slurm is asked; cli: its command-line tools.",
+        "How Slurm is asked; cli: its command-line tools; pyslurm: the Python library where it can.",
         ("SYSCR_SLURM_CLIENT",),
-        choices=("cli",),
-        example='"cli"',
+        choices=("cli", "pyslurm"),
+        example='"pyslurm"',
     ),
     Setting(
         "slurm.timeout",
@@ -270,7 +270,7 @@ class Settings(NamedTuple):
         restart_wait_seconds: How long a restart waits; 0: not at all.
         restart_verify: ``sizes`` or ``digests``.
         restart_changed_inputs: ``refuse`` or ``warn``.
-        slurm_client: ``cli``.
+        slurm_client: ``cli`` or ``pyslurm``.
         slurm_timeout_seconds: Limit of one Slurm command.
         launcher_path: Launcher; empty: the installed one.
         criu_path: Name or absolute path of CRIU.

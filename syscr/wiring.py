@@ -21,12 +21,22 @@ if TYPE_CHECKING:
     from syscr.manager import CheckpointManager
     from syscr.model import Image, Target
     from syscr.native.choice import NativeWay
-    from syscr.ports import Backend, Capabilities, CheckpointController, Clock, Scheduler, Store
+    from syscr.ports import (
+        Backend,
+        Capabilities,
+        CheckpointController,
+        Clock,
+        Runner,
+        Scheduler,
+        Store,
+    )
     from syscr.request import CheckpointRequest
     from syscr.result import NodeHealth
     from syscr.scontrol.command import ScontrolCommand
     from syscr.scontrol.inside import InsideJob
     from syscr.settings import Settings
+    from syscr.slurm.pyslurm_client import PyslurmScheduler
+    from syscr.slurm.scheduler import SlurmScheduler
     from syscr.slurm.workers import SrunWorkers
     from syscr.wire import WorkerRequest
 
@@ -78,12 +88,13 @@ def build_manager(settings: Settings) -> CheckpointManager:
 
     runner = LocalRunner(timeout_seconds=settings.slurm_timeout_seconds)
     clock = SystemClock()
-    scheduler = SlurmScheduler(
+    cli = SlurmScheduler(
         runner,
         clock,
         job_environment=job_environment(os.environ),
         timeout_seconds=settings.slurm_timeout_seconds,
     )
+    scheduler = _build_pyslurm(cli, runner) if settings.slurm_client == "pyslurm" else cli
     workers = SrunWorkers(runner, (find_syscr(),))
     known = KnownDirs.of_user(os.environ)
 
@@ -118,6 +129,13 @@ def build_manager(settings: Settings) -> CheckpointManager:
         list_own_jobs=scheduler.find_own_jobs,
         native=_build_native(settings, scheduler, lambda: locator.stores(None), known.remember),
     )
+
+
+def _build_pyslurm(cli: SlurmScheduler, runner: Runner) -> PyslurmScheduler:
+    from syscr.slurm.probe import import_pyslurm
+    from syscr.slurm.pyslurm_client import PyslurmScheduler
+
+    return PyslurmScheduler(import_pyslurm(runner), cli)
 
 
 def _build_controller(settings: Settings) -> CheckpointController:

@@ -33,6 +33,7 @@ _DEFAULTS: dict[str, Any] = {
     "plugin": "checkpoint/blcr",
     "min_job_age": 2,
     "purge_seconds": 0.6,
+    "refusals": 0,  # an ended job is forgotten when a restart was refused this often, too
     "dump_seconds": 0.3,
     "fail": [],  # error codes of the next dumps; 0: says that it is well and writes nothing
     "busy_nodes": False,
@@ -233,8 +234,13 @@ class NativeSlurm:
         if has_step:
             return refuse(_NOT_SUPPORTED)
         job = self.state["jobs"].get(number)
+        if job is not None and job["end_at"]:
+            self.state["refusals"] -= 1
+            if self.state["refusals"] == 0:
+                del self.state["jobs"][number]
+            return refuse("Duplicate job id")
         if job is not None:
-            return refuse("Duplicate job id" if job["end_at"] else "Job is not finished")
+            return refuse("Job is not finished")
         if number not in self.state["records"]:
             return refuse("No such file or directory")
         options = dict(key.split("=", 1) for key in keys if "=" in key)

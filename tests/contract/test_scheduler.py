@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_pyslurm import build_library
 from scheduler_suite import SchedulerSuite, World
 
 from syscr.model import JobDetails, JobId, JobState
 from syscr.ports import Completed
 from syscr.slurm import commands
+from syscr.slurm.pyslurm_client import PyslurmScheduler
 from syscr.slurm.scheduler import SlurmScheduler
 from syscr.testing.clock import FakeClock
 from syscr.testing.scheduler import FakeScheduler
@@ -34,6 +37,14 @@ def _make_fake() -> World:
     down = FakeScheduler()
     down.is_available = False
     return World(scheduler, down, running, held, fixed, ended, task)
+
+
+def _make_pyslurm() -> World:
+    """Wrap the same jobs in a library: it must not be told from the adapter that it stands on."""
+    world = _make_fake()
+    schedulers = (world.scheduler, world.unreachable)
+    wrapped = [PyslurmScheduler(build_library(one), one) for one in schedulers]  # type: ignore[arg-type]
+    return replace(world, scheduler=wrapped[0], unreachable=wrapped[1])
 
 
 class RecordedRunner:
@@ -81,9 +92,10 @@ def _make_recorded(version: str) -> World:
     )
 
 
-@pytest.fixture(scope="module", params=["fake", *VERSIONS])
+@pytest.fixture(scope="module", params=["fake", "pyslurm", *VERSIONS])
 def world(request: pytest.FixtureRequest) -> World:
-    return _make_fake() if request.param == "fake" else _make_recorded(request.param)
+    made = {"fake": _make_fake, "pyslurm": _make_pyslurm}
+    return made[request.param]() if request.param in made else _make_recorded(request.param)
 
 
 class TestScheduler(SchedulerSuite):

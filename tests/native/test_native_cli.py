@@ -43,16 +43,18 @@ def test_two_checkpoints_in_one_second_are_two_images(old: Site) -> None:
 
 
 def test_vacate_ends_the_job_and_restart_waits_until_slurm_forgets_it(site: Site) -> None:
+    site.set(purge_seconds=1e6, refusals=2)
     site.add_job(2)
     vacated = site.read("vacate", "2")
     assert vacated["job_state"] == "ended"
     job = site.job(2)
-    assert job is None or job["state"] == "CANCELLED"
+    assert job is not None
+    assert job["state"] == "CANCELLED"
     result = site.read("restart", "2")
     assert (result["method"], result["job_id"], result["job_state"]) == ("native", "2", "running")
     (image,) = site.images()
     restarts = [words for words in site.asked() if words[0] == "restart"]
-    assert len(restarts) > 1  # "Duplicate job id" until the record was purged
+    assert len(restarts) == 3  # "Duplicate job id" twice, until the record was purged
     assert set(map(tuple, restarts)) == {("restart", "2", f"ImageDir={image / 'data'}")}
 
 

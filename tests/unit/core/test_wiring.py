@@ -352,3 +352,8 @@ def test_error_about_a_cut_output_is_not_written_into_it(
     assert capsys.readouterr().err == ""
     assert wiring.report(RestartError("gone", output_is_short=False)) == 40
     assert "syscr: gone" in capsys.readouterr().err
+
+
+def test_pyslurm_that_is_asked_for_and_not_there_is_an_error(settings: Settings) -> None:
+    with pytest.raises(ToolMissingError, match=r"slurm\.client demands"):
+        wiring.build_manager(settings._replace(slurm_client="pyslurm"))
