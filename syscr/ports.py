@@ -681,6 +681,10 @@ class CheckpointController(Protocol):
         """Return whether a job (``4711``) or step (``4711.0``) may be, or is being, dumped."""
         ...
 
+    def count_tasks(self, name: str) -> int | None:
+        """Return how many tasks a step has, and so how many files its dump; None: Slurm does not say."""
+        ...
+
     def find_end(self, name: str) -> DumpEnd:
         """Return how its last dump ended; it is cleared when a new one is accepted."""
         ...

@@ -36,6 +36,7 @@ _DEFAULTS: dict[str, Any] = {
     "refusals": 0,  # an ended job is forgotten when a restart was refused this often, too
     "dump_seconds": 0.3,
     "fail": [],  # error codes of the next dumps; 0: says that it is well and writes nothing
+    "missing_ranks": 0,  # so many of a step's last files are not written
     "busy_nodes": False,
     "blind": False,  # the nodes do not see the directories that are named
     "down": False,
@@ -75,9 +76,11 @@ class NativeSlurm:
 
     def answer(self, argv: Sequence[str]) -> Answer:
         self._settle()
-        words = [word for word in argv if word not in {"env", "-u", "LC_ALL", "SLURM_TIME_FORMAT"}]
-        tool = next(word for word in map(os.path.basename, words) if word in TOOLS)
-        rest = words[[os.path.basename(word) for word in words].index(tool) + 1 :]
+        names = [os.path.basename(word) for word in argv]
+        place = next(
+            place for place, name in enumerate(names) if name in TOOLS
+        )  # behind ``env``, too
+        tool, rest = names[place], list(argv[place + 1 :])
         self.state["log"].append([tool, *rest])
         if tool == "sinfo":
             return Answer(out=f"slurm {self.state['version']}\n")
@@ -131,7 +134,8 @@ class NativeSlurm:
         job = self.state["jobs"][name.partition(".")[0]]
         files = ["script.ckpt"]
         if "." in name:
-            files = [f"task.{rank}.ckpt" for rank in range(job["steps"][name.partition(".")[2]])]
+            tasks = job["steps"][name.partition(".")[2]] - self.state["missing_ranks"]
+            files = [f"task.{rank}.ckpt" for rank in range(tasks)]
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file in files:
@@ -144,6 +148,14 @@ class NativeSlurm:
     def _scontrol(self, words: list[str]) -> Answer:
         if words[:2] == ["show", "config"]:
             return self._show_config()
+        if words[:2] == ["show", "step"]:
+            number, _, step = words[2].partition(".")
+            tasks = self.state["jobs"].get(number, {"steps": {}})["steps"].get(step)
+            if tasks is None:
+                return Answer(1, f"Job step {words[2]} not found\n")
+            return Answer(
+                out=f"StepId={words[2]} UserId=1000\n   Nodes=1 CPUs={tasks} Tasks={tasks} Name=x Tasks=9\n"
+            )
         if words[:2] == ["write", "batch_script"]:
             job = self.state["jobs"].get(words[2])
             if job is None:
@@ -255,6 +267,17 @@ class NativeSlurm:
 
     # -- the other commands -----------------------------------------------------------------------------
     def _squeue(self, words: list[str]) -> Answer:
+        if "--me" in words:
+            return Answer(
+                1,
+                "",
+                "squeue: unrecognized option '--me'\nTry \"squeue --help\" for more information\n",
+            )
+        if "-u" in words:
+            jobs = self.state["jobs"].items()
+            return Answer(
+                out="".join(self._job_line(int(key), job) for key, job in jobs if not job["end_at"])
+            )
         number = words[words.index("-j") + 1]
         matches = [
             (int(key), job)

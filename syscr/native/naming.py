@@ -30,24 +30,34 @@ def name_target(number: int, step: str) -> str:
     return str(number) if step == "batch" else f"{number}.{step}"
 
 
-def find_image_files(sizes: Mapping[str, int], number: int, step: str) -> tuple[str, ...]:
+def find_image_files(
+    sizes: Mapping[str, int], number: int, step: str, task_count: int
+) -> tuple[str, ...]:
     """Return which of the files in an image folder are the dump of a job or step.
 
     Contract: a batch script is one file, a step one for each task from 0 without a gap; none may be empty.
+
+    Args:
+        sizes: Files and their sizes in bytes.
+        number: Job.
+        step: Step.
+        task_count: How many tasks there are at least.
 
     Returns:
         Paths in the order of the ranks; empty if the dump is not whole.
 
     Example:
-        >>> find_image_files({"data/7.0/task.1.ckpt": 5, "data/7.0/task.0.ckpt": 4}, 7, "0")
+        >>> find_image_files({"data/7.0/task.1.ckpt": 5, "data/7.0/task.0.ckpt": 4}, 7, "0", 2)
         ('data/7.0/task.0.ckpt', 'data/7.0/task.1.ckpt')
-        >>> find_image_files({"data/7/script.ckpt": 0}, 7, "batch")
+        >>> find_image_files({"data/7.0/task.0.ckpt": 4}, 7, "0", 2)
+        ()
+        >>> find_image_files({"data/7/script.ckpt": 0}, 7, "batch", 1)
         ()
     """
     folder = join(DATA, name_target(number, step))
     if step == "batch":
         paths: tuple[str, ...] = (join(folder, _SCRIPT),)
     else:
-        count = sum(path.startswith(f"{folder}/task.") for path in sizes)
+        count = max(task_count, sum(path.startswith(f"{folder}/task.") for path in sizes))
         paths = tuple(join(folder, f"task.{rank}.ckpt") for rank in range(count))
     return paths if all(sizes.get(path, 0) > 0 for path in paths) else ()

@@ -64,7 +64,7 @@ class DumpOrder:
         for left in reversed(range(_TRIES)):
             end = self._dump(plan, staging, deadline, progress)
             sizes = self._wait_for_files(plan, staging, end)
-            paths = find_image_files(sizes, plan.job.number, plan.step)
+            paths = _find_files(plan, sizes)
             was_dropped = end.code == _DROPPED or (end.code == 0 and not sizes)
             if paths and end.code == 0:
                 return paths
@@ -110,7 +110,7 @@ class DumpOrder:
         def are_there() -> bool:
             nonlocal sizes
             sizes = self.read_sizes(staging)
-            return end.code != 0 or bool(find_image_files(sizes, plan.job.number, plan.step))
+            return end.code != 0 or bool(_find_files(plan, sizes))
 
         wait_until(self.clock, are_there, timeout_seconds=_VISIBLE_SECONDS)
         return sizes
@@ -153,3 +153,7 @@ class DumpOrder:
         except SyscrError:
             return "what became of the job is not known"
         return f"the job is {job.raw_state}" if job.state.is_final else "the job is still running"
+
+
+def _find_files(plan: Plan, sizes: Mapping[str, int]) -> tuple[str, ...]:
+    return find_image_files(sizes, plan.job.number, plan.step, plan.tasks[0].task_count)

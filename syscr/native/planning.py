@@ -64,7 +64,7 @@ class NativePlanner:
             key=StoreKey(str(job.number), step),
             store=store,
             findings=self._find_doubts(target, steps),
-            tasks=(_describe_task(job, step, store.checkpoint_dir),),
+            tasks=(self._describe_task(job, step, store.checkpoint_dir),),
             resident_bytes=0,
             origin_dir=store.checkpoint_dir,
         )
@@ -125,15 +125,18 @@ class NativePlanner:
             )
         return ()
 
-
-def _describe_task(job: Job, step: str, checkpoint_dir: str) -> TaskSpec:
-    """Return the task that stands for what Slurm will dump; how many there are only the files tell."""
-    return TaskSpec(
-        number=job.number,
-        step=step,
-        rank=0,
-        node=job.batch_host or (job.nodes[0] if job.nodes else ""),
-        lineage=str(job.number),
-        checkpoint_dir=checkpoint_dir,
-        backend=NAME,
-    )
+    def _describe_task(self, job: Job, step: str, checkpoint_dir: str) -> TaskSpec:
+        """Return the first task, which stands for all that Slurm will dump."""
+        count = 1
+        if step != "batch":  # without a word from Slurm: one on each node at least
+            count = self.controller.count_tasks(name_target(job.number, step)) or len(job.nodes)
+        return TaskSpec(
+            number=job.number,
+            step=step,
+            rank=0,
+            node=job.batch_host or (job.nodes[0] if job.nodes else ""),
+            lineage=str(job.number),
+            checkpoint_dir=checkpoint_dir,
+            backend=NAME,
+            task_count=max(1, count),
+        )

@@ -136,7 +136,7 @@ class NativeRestarter:
                 hint=f"the tool that wrote the files can read them: see '{join(image.path, DATA)}'",
             )
         sizes = {file.path: file.size_bytes for file in manifest.files}
-        if len(find_image_files(sizes, manifest.number, manifest.step)) != manifest.task_count:
+        if not find_image_files(sizes, manifest.number, manifest.step, manifest.task_count):
             raise ImageCorruptError(
                 f"cannot restart from image '{image.image_id}': it is not what Slurm writes for "
                 f"{name_target(manifest.number, manifest.step)}",

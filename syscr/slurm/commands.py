@@ -48,9 +48,13 @@ def build_get_jobs(job_ids: Sequence[JobId]) -> tuple[str, ...]:
     return (*_build_squeue(",".join(map(str, job_ids))), "-o", JOB_FORMAT)
 
 
-def build_find_own_jobs() -> tuple[str, ...]:
-    """Ask for the caller's jobs that have not ended."""
-    return ("squeue", "-h", "-a", "--me", "-o", JOB_FORMAT)
+def build_find_own_jobs(uid: int | None = None) -> tuple[str, ...]:
+    """Ask for the caller's jobs that have not ended; by ``uid`` where squeue has no ``--me``.
+
+    Source: Slurm ``src/squeue/opts.c``: ``--me`` came with 20.02; checked 2026-11.
+    """
+    whose = ("--me",) if uid is None else ("-u", str(uid))
+    return ("squeue", "-h", "-a", *whose, "-o", JOB_FORMAT)
 
 
 def build_get_text(job_id: JobId, field: str) -> tuple[str, ...]:

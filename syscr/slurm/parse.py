@@ -126,6 +126,11 @@ def parse_details(completed: Completed, job_id: JobId) -> JobDetails:
         raise build_reply_error(f"look up job {job_id}", completed) from error
 
 
+def is_unknown_option(completed: Completed) -> bool:
+    """Whether a command has refused an option that its version does not have."""
+    return not completed.is_ok and "unrecognized option" in completed.stderr
+
+
 def parse_steps(completed: Completed) -> tuple[str, ...]:
     """Read ``build_find_steps``: numbered steps in order; a job without steps prints nothing."""
     if not completed.is_ok:

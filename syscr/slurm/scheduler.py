@@ -7,6 +7,7 @@ and nodes come from squeue fields that no user text can forge, never from ``scon
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -98,7 +99,10 @@ class SlurmScheduler:
         Of an array those tasks that have started; the rest is no job yet.
         """
         with self._explain("list your jobs"):
-            jobs = parse.parse_jobs(self._run(commands.build_find_own_jobs()), "list your jobs")
+            completed = self._run(commands.build_find_own_jobs())
+            if parse.is_unknown_option(completed):
+                completed = self._run(commands.build_find_own_jobs(os.getuid()))
+            jobs = parse.parse_jobs(completed, "list your jobs")
         return tuple(job.job_id for job in jobs)
 
     def get_job_details(self, job_id: JobId) -> JobDetails:

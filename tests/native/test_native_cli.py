@@ -168,6 +168,7 @@ def test_doctor_shows_what_slurm_can_do(site: Site) -> None:
 def test_status_says_that_a_checkpoint_is_possible(old: Site) -> None:
     old.add_job(2)
     assert "possible (1 task of step batch, native)" in old.run("status", "2").stdout
+    assert "possible" in old.run("status").stdout  # all of one's own, by a squeue without --me
 
 
 def test_old_command_of_a_job_that_is_slurms_is_answered_by_slurm(site: Site) -> None:

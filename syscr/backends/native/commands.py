@@ -19,6 +19,11 @@ def build_able(name: str) -> tuple[str, ...]:
     return ("scontrol", "checkpoint", "able", name)
 
 
+def build_show_step(name: str) -> tuple[str, ...]:
+    """Ask for a step, which says how many tasks it has."""
+    return ("scontrol", "show", "step", name)
+
+
 def build_error(name: str) -> tuple[str, ...]:
     """Ask how the last dump ended."""
     return ("scontrol", "checkpoint", "error", name)

@@ -66,6 +66,10 @@ class NativeController:
         """Return whether a job or step is being dumped."""
         return parse.parse_able(self._run(commands.build_able(name)), name, self._explain)
 
+    def count_tasks(self, name: str) -> int | None:
+        """Return how many tasks a step has."""
+        return parse.parse_task_count(self._run(commands.build_show_step(name)))
+
     def find_end(self, name: str) -> DumpEnd:
         """Return how the last dump ended."""
         return parse.parse_error(self._run(commands.build_error(name)), name, self._explain)

@@ -28,6 +28,7 @@ NO_SUCH_FILE = "No such file or directory"
 
 _ERROR = re.compile(r"error\((?P<code>\d+)\): ?(?P<text>.*)", re.DOTALL)
 _SETTING = re.compile(r"(?P<key>\w+)\s*= (?P<value>.*)")
+_TASKS = re.compile(r"\sTasks=(\d+)\s")
 _SECONDS = re.compile(r"(\d+) sec")
 _PREFIX = "scontrol_checkpoint error: "
 _NONE = "checkpoint/none"
@@ -117,6 +118,15 @@ def parse_able(completed: Completed, name: str, explain: Explain) -> DumpState:
     if text.startswith("Began at "):
         return DumpState.BUSY
     raise _not_understood(what, completed)
+
+
+def parse_task_count(completed: Completed) -> int | None:
+    """Read ``build_show_step``; None: it does not say. User text (the step's name) comes after it.
+
+    Source: Slurm 18.08.9, ``src/api/job_step_info.c`` ``slurm_sprint_job_step_info``.
+    """
+    match = _TASKS.search(completed.stdout) if completed.is_ok else None
+    return int(match[1]) if match else None
 
 
 def parse_error(completed: Completed, name: str, explain: Explain) -> DumpEnd:

@@ -206,3 +206,14 @@ def test_step_is_not_requeued(world: World) -> None:
     request = CheckpointRequest(Target(JobId(2), "0"))
     with pytest.raises(OperationUnsupportedError, match="batch jobs only"):
         world.dumper.plan(request, "requeue")
+
+
+def test_step_without_the_file_of_its_last_task_is_no_image(world: World) -> None:
+    world.slurm.state["jobs"]["2"]["steps"] = {"0": 3}
+    world.slurm.state["missing_ranks"] = 1
+    request = CheckpointRequest(Target(JobId(2), "0"))
+    plan = world.dumper.plan(request, "checkpoint")
+    with pytest.raises(
+        CheckpointError, match=r"wrote only data/2\.0/task\.0\.ckpt, data/2\.0/task\.1"
+    ):
+        world.dumper.dump(plan, request, hold=False, progress=world.progress.append)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from slurm_replies import Read
 
@@ -178,3 +180,12 @@ def test_version_already_known_is_not_asked_for_again_after_a_bad_reply() -> Non
         with pytest.raises(SchedulerReplyError) as caught:
             scheduler.get_job(JOB)
     assert caught.value.details["version"] == "27.05.0"
+
+
+def test_own_jobs_are_listed_by_a_squeue_without_me() -> None:
+    with FakeRunner() as runner:
+        refusal = "squeue: unrecognized option '--me'\n"
+        runner.expect(commands.build_find_own_jobs(), exit_code=1, stderr=refusal)
+        line = "7|7|7|N/A|1000|alice|RUNNING|n1|n1|main|1:00:00|N/A|None\n"
+        runner.expect(commands.build_find_own_jobs(os.getuid()), stdout=line)
+        assert SlurmScheduler(runner, FakeClock()).find_own_jobs() == (JobId(7),)
