@@ -179,7 +179,7 @@ def restart(
         progress: See the module.
 
     Returns:
-        ``job_id`` of the job that continues, ``method`` (``requeue``: the same id, ``submit``: a new
+        ``job_id`` of the job that continues, ``method`` (``requeue`` or ``native``: the same id, ``submit``: a new
         job), ``job_state``, ``nodes``, ``skipped``; ``wait_seconds`` as measured here.
 
     Raises:

@@ -158,6 +158,7 @@ def _build_native(
     from syscr.clock import SystemClock
     from syscr.native.choice import NativeWay
     from syscr.native.dumping import NativeDumper
+    from syscr.native.naming import name_own
     from syscr.native.ordering import DumpOrder
     from syscr.native.planning import NativePlanner
     from syscr.native.restarting import NativeRestarter
@@ -166,7 +167,13 @@ def _build_native(
 
     controller, clock = _build_controller(settings), SystemClock()
     planner = NativePlanner(
-        controller, scheduler, open_store, os.getuid(), _user_name(), settings.checkpoint_dir
+        controller,
+        scheduler,
+        open_store,
+        os.getuid(),
+        _user_name(),
+        settings.checkpoint_dir,
+        name_own(os.environ),
     )
     order = DumpOrder(controller, scheduler, clock, lambda folder: read_tree(folder).sizes)
     digest = functools.partial(sync_and_digest, algorithm=settings.digest)

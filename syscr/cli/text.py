@@ -256,7 +256,9 @@ def render_image(image: Image, *, with_files: bool) -> str:
     lines = [f"image {image.image_id}{state}", align(rows, indent="  ")]
     for task in manifest.tasks:
         command = " ".join(_quote(word) for word in task.argv)
-        lines.append(f"  task {task.rank} on {task.node}: {printable(command)}")
+        where = f" on {task.node}" if task.node else ""
+        what = f": {printable(command)}" if command else ""
+        lines.append(f"  task {task.rank}{where}{what}")
     lines += [f"  host {host.node}: {host.kernel}, {host.cpu_model}" for host in manifest.hosts]
     lines += [f"  note: {printable(note)}" for note in manifest.notes]
     if with_files and manifest.files:

@@ -30,6 +30,19 @@ def name_target(number: int, step: str) -> str:
     return str(number) if step == "batch" else f"{number}.{step}"
 
 
+def name_own(environ: Mapping[str, str]) -> str:
+    """Return the job or step that a process with this environment is a part of; empty: none.
+
+    Example:
+        >>> name_own({"SLURM_JOB_ID": "7"}), name_own({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"})
+        ('7', '7.0')
+        >>> name_own({})
+        ''
+    """
+    job, step = environ.get("SLURM_JOB_ID", ""), environ.get("SLURM_STEP_ID", "")
+    return f"{job}.{step}" if job and step.isdigit() else job
+
+
 def find_image_files(
     sizes: Mapping[str, int], number: int, step: str, task_count: int
 ) -> tuple[str, ...]:

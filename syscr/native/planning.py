@@ -26,6 +26,7 @@ class NativePlanner:
         uid: The caller.
         user_name: The caller's name.
         checkpoint_dir: Where images go that are told nothing else.
+        own_name: The job (in its batch script) or step that this process is itself a part of; empty: none.
     """
 
     controller: CheckpointController
@@ -34,6 +35,7 @@ class NativePlanner:
     uid: int
     user_name: str
     checkpoint_dir: str
+    own_name: str = ""
 
     def plan(self, request: CheckpointRequest, operation: str) -> Plan:
         """Find what is dumped and judge it; touches nothing.
@@ -56,6 +58,7 @@ class NativePlanner:
                 "the job is still running",
                 hint=f"use 'syscr vacate {target}', then 'syscr restart {target}'",
             )
+        self._refuse_ourselves(target, name_target(job.number, step))
         self._refuse_state(target, name_target(job.number, step))
         store = self.open_store(request.image_dir or self.checkpoint_dir)
         return Plan(
@@ -91,6 +94,17 @@ class NativePlanner:
             )
             preflight.refuse_errors(Target(job.job_id), (finding,))
         return steps[0]
+
+    def _refuse_ourselves(self, target: Target, name: str) -> None:
+        """Refuse a dump that this process would itself be in, and in which it would wait for ever."""
+        if name == self.own_name:
+            finding = Finding(
+                "caller_in_image",
+                Severity.ERROR,
+                f"this command runs inside {target} and would be in its own image",
+                f"run it outside of the job, or order a dump with 'scontrol checkpoint create {name}'",
+            )
+            preflight.refuse_errors(target, (finding,))
 
     def _refuse_state(self, target: Target, name: str) -> None:
         state = self.controller.find_state(name)

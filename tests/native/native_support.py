@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from native_slurm import NativeSlurm, install, opened
+
+from syscr.clock import SystemClock
+from syscr.waiting import wait_until
 
 _LIMIT_SECONDS = 60
 
@@ -34,7 +37,7 @@ class Site:
 
     @classmethod
     def build(cls, folder: Path, **state: Any) -> Site:
-        site = cls(folder, folder / "slurm.json", folder / "ckpt")
+        site = cls(folder, folder / "slurm.json", folder / "ck pt 'a\"\nb")
         site.state.write_text(json.dumps(state))
         install(folder / "bin", site.state)
         return site
@@ -64,22 +67,36 @@ class Site:
             job: dict[str, Any] | None = slurm.state["jobs"].get(str(number))
         return job
 
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run syscr."""
-        environ = {
+    def _environ(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return {
             **os.environ,
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "SYSCR_CHECKPOINT_DIR": str(self.store),
             **variables,
         }
+
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run syscr."""
         return subprocess.run(
             [sys.executable, "-m", "syscr", *words],
-            env=environ,
+            env=self._environ(variables),
             capture_output=True,
             text=True,
             timeout=_LIMIT_SECONDS,
             check=False,
         )
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start syscr and do not wait."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "syscr", *words],
+            env=self._environ({}),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        assert wait_until(SystemClock(), condition, timeout_seconds=_LIMIT_SECONDS)
 
     def read(self, *words: str) -> Any:
         """Run syscr and return its JSON; it must succeed."""

@@ -182,3 +182,23 @@ def test_old_command_of_a_job_that_is_slurms_is_answered_by_slurm(site: Site) ->
     assert not site.images()
     done = site.run("scontrol", "-Q", "checkpoint", "vacate", "99")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_checkpoint_that_is_killed_leaves_the_job_and_the_next_one_well(old: Site) -> None:
+    old.set(dump_seconds=1)
+    old.add_job(2)
+    killed = old.start("checkpoint", "2")
+    try:
+        old.wait_for(lambda: "create" in {words[0] for words in old.asked()})
+    finally:
+        killed.kill()
+        killed.wait()
+    old.wait_for(
+        lambda: old.run("checkpoint", "2").returncode == 0
+    )  # Slurm's dump goes on till its end
+    (image,) = old.images()
+    assert old.run("image", "verify", image.name).returncode == 0
+    assert not list(old.store.glob("*.ckpt/staging/*"))
+    job = old.job(2)
+    assert job is not None
+    assert job["state"] == "RUNNING"

@@ -217,3 +217,9 @@ def test_step_without_the_file_of_its_last_task_is_no_image(world: World) -> Non
         CheckpointError, match=r"wrote only data/2\.0/task\.0\.ckpt, data/2\.0/task\.1"
     ):
         world.dumper.dump(plan, request, hold=False, progress=world.progress.append)
+
+
+def test_command_that_would_be_in_its_own_image_is_refused(world: World) -> None:
+    planner = replace(world.dumper.planner, own_name="2")
+    with pytest.raises(PreflightError, match="in its own image"):
+        planner.plan(CheckpointRequest(TARGET), "checkpoint")
