@@ -358,10 +358,9 @@ def probe_here(settings: Settings) -> NodeHealth:
         "launcher": launcher_text,
         "checkpoint directory": settings.checkpoint_dir,
     }
-    backends = (
-        _probe_native(settings),
-        *(backend.probe() for backend in build_backends(settings).values()),
-    )
+    native = _probe_native(settings)
+    others = tuple(backend.probe() for backend in build_backends(settings).values())
+    backends = (*others, native) if native.missing else (native, *others)
     return NodeHealth(os.environ.get("SLURMD_NODENAME") or platform.node(), backends, facts)
 
 

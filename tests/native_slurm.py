@@ -36,6 +36,7 @@ _DEFAULTS: dict[str, Any] = {
     "refusals": 0,  # an ended job is forgotten when a restart was refused this often, too
     "dump_seconds": 0.3,
     "fail": [],  # error codes of the next dumps; 0: says that it is well and writes nothing
+    "end_state": "FAILED",  # of jobs whose image cannot be read
     "missing_ranks": 0,  # so many of a step's last files are not written
     "busy_nodes": False,
     "blind": False,  # the nodes do not see the directories that are named
@@ -113,7 +114,7 @@ class NativeSlurm:
             ):
                 job.update(state="RUNNING", reason="None")
             if job["state"] == "RUNNING" and self._due(job, "fails_at"):
-                job.update(state="FAILED", end_at=job["fails_at"])
+                job.update(state=self.state["end_state"], end_at=job["fails_at"])
             if job["end_at"] and self.now >= job["end_at"] + self.state["purge_seconds"]:
                 del self.state["jobs"][number]
 

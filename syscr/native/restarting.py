@@ -44,7 +44,6 @@ _MIN_JOB_AGE_SECONDS = 300.0  # Slurm's default
 # A job whose image cannot be read runs for less than a second before it fails.
 _STEADY_SECONDS = 2.0
 _REQUEUE_WAIT_SECONDS = 300.0
-_FAILING = frozenset({JobState.FAILED, JobState.NODE_FAIL, JobState.BOOT_FAIL, JobState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +228,18 @@ class NativeRestarter:
 
         def is_steady() -> bool:
             nonlocal job, since
-            job = self.scheduler.get_job(job_id)
-            if job.state in _FAILING:
-                raise self._failed(job, image)
-            if job.state.is_final:
+            try:
+                job = self.scheduler.get_job(job_id)
+            except JobNotFoundError as error:
+                raise RestartError(
+                    f"job {job_id} was started from image '{image.image_id}', and Slurm has forgotten it "
+                    "already: what became of it is not known",
+                    hint="look at the end of its output",
+                ) from error
+            if job.state is JobState.COMPLETED:
                 return True  # it had little left to do
+            if job.state.is_final:
+                raise self._failed(job, image)
             if job.state is JobState.RUNNING:
                 since = self.clock.monotonic() if since is None else since
                 return self.clock.monotonic() - since >= _STEADY_SECONDS

@@ -18,6 +18,7 @@ from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
 from syscr.manager import CheckpointManager
 from syscr.model import Target, TaskSpec
+from syscr.ports import Capabilities
 from syscr.request import CheckpointRequest
 from syscr.result import NodeHealth
 from syscr.settings import Settings
@@ -357,3 +358,14 @@ def test_error_about_a_cut_output_is_not_written_into_it(
 def test_pyslurm_that_is_asked_for_and_not_there_is_an_error(settings: Settings) -> None:
     with pytest.raises(ToolMissingError, match=r"slurm\.client demands"):
         wiring.build_manager(settings._replace(slurm_client="pyslurm"))
+
+
+@pytest.mark.parametrize(("missing", "place"), [((), 0), (("no plugin",), -1)])
+def test_slurms_own_checkpoints_come_first_where_there_are_any(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], place: int
+) -> None:
+    found = Capabilities("native", missing=missing)
+    monkeypatch.setattr(wiring, "_probe_native", lambda _: found)
+    backends = wiring.probe_here(settings).backends
+    assert backends[place] is found
+    assert len(backends) > 1

@@ -14,6 +14,7 @@ from syscr.errors import (
     OperationUnsupportedError,
     PreflightError,
     RequestError,
+    RestartError,
     RestartTimeoutError,
     SchedulerDeniedError,
     SchedulerUnavailableError,
@@ -24,6 +25,7 @@ from syscr.errors import (
 from syscr.model import Image, JobId, Target
 from syscr.ports import StoreKey
 from syscr.request import CheckpointRequest, RestartRequest
+from syscr.result import RestartResult
 from syscr.selection import SUBMISSION, Selection
 
 TARGET = Target(JobId(2))
@@ -36,7 +38,7 @@ def checkpoint(world: World, max_wait_seconds: float = 600.0) -> Image:
     return image
 
 
-def restart(world: World, image: Image, **options: object) -> object:
+def restart(world: World, image: Image, **options: object) -> RestartResult:
     request = RestartRequest(image_id=image.image_id, **options)  # type: ignore[arg-type]
     return world.restarter.restart(Selection(image), request, world.progress.append)
 
@@ -223,3 +225,32 @@ def test_command_that_would_be_in_its_own_image_is_refused(world: World) -> None
     planner = replace(world.dumper.planner, own_name="2")
     with pytest.raises(PreflightError, match="in its own image"):
         planner.plan(CheckpointRequest(TARGET), "checkpoint")
+
+
+@pytest.mark.parametrize("state", ["FAILED", "TIMEOUT", "OUT_OF_MEMORY"])
+def test_restarted_job_that_ends_at_once_is_an_error(world: World, state: str) -> None:
+    image = checkpoint(world)
+    world.scheduler.cancel(JobId(2))
+    world.slurm.state.update(purge_seconds=1, end_state=state, blind=True)
+    world.clock.advance(2)
+    with pytest.raises(RestartError, match=f"ended at once \\({state}\\)") as caught:
+        restart(world, image)
+    assert "slurm-2.out" in caught.value.hint
+
+
+def test_restarted_job_that_slurm_has_forgotten_is_not_said_to_run(world: World) -> None:
+    image = checkpoint(world)
+    world.scheduler.cancel(JobId(2))
+    world.slurm.state.update(purge_seconds=0, blind=True)
+    with pytest.raises(RestartError, match="forgotten it already"):
+        restart(world, image)
+
+
+def test_restarted_job_that_soon_completes_is_back(world: World) -> None:
+    image = checkpoint(world)
+    world.scheduler.cancel(JobId(2))
+    world.clock.advance(400)  # forgotten
+    world.slurm.state.update(end_state="COMPLETED", blind=True)
+    result = restart(world, image)
+    assert result.job_state == "running"
+    assert world.slurm.state["jobs"]["2"]["state"] == "COMPLETED"
