@@ -97,7 +97,8 @@ def build_submission(
     """Return how a job was submitted: as syscr recorded it, else as far as Slurm knows.
 
     Args:
-        record: Record of ``syscr sbatch`` or ``syscr srun``; None: submitted by other means.
+        record: Record of ``syscr sbatch`` or ``syscr srun``, or of a batch script that the SPANK plugin has put
+            under syscr; None: submitted by other means.
         details: What Slurm says.
         job: The same.
         script: Its batch script; empty: it has none.
@@ -115,9 +116,10 @@ def build_submission(
             program=_texts(record.get("program")),
             **common,
         )
+    own = record.get("options") if record is not None and record.get("command") == "spank" else None
     return Submission(
         command="sbatch" if script else "srun",
-        options=_derive_options(details, job),
+        options=(*_derive_options(details, job), *_texts(own)),
         program=_texts(record.get("program")) if record is not None else (),
         **common,
     )

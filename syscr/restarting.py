@@ -52,12 +52,15 @@ class Restarter:
         open_store: Opens the store of a checkpoint directory.
         clock: Time.
         build_step_script: Batch script for a step that had none of its own (a job of ``syscr srun``).
+        build_batch_script: Batch script of a job that had one: the same, with us in front where the SPANK
+            plugin had put us there.
     """
 
     scheduler: Scheduler
     open_store: Callable[[str], Store]
     clock: Clock
     build_step_script: Callable[[Image], str]
+    build_batch_script: Callable[[Image], str]
 
     def restart(
         self, selection: Selection, request: RestartRequest, progress: Progress
@@ -211,12 +214,14 @@ class Restarter:
         image = selection.image
         manifest = image.manifest
         submission = manifest.submission
-        script = submission.script if manifest.step == "batch" or submission.script else ""
+        script = self.build_batch_script(image) or self.build_step_script(image)
+        is_same = submission.command == "sbatch" and script == submission.script
+        program = submission.program if is_same or submission.command != "sbatch" else ()
         job_id = self.scheduler.submit(
             SubmitOptions(
-                script=script or self.build_step_script(image),
+                script=script,
                 options=(*_options(image, request.stick_to_nodes), *request.options, "--hold"),
-                arguments=submission.program if submission.command == "sbatch" else (),
+                arguments=submission.program if is_same else (),
                 working_dir=submission.working_dir or None,
             )
         )
@@ -230,8 +235,8 @@ class Restarter:
             home.write_record(
                 own,
                 SUBMISSION,
-                {"command": submission.command, "options": list(submission.options)}
-                | {"program": list(submission.program)},
+                {"command": submission.command, "options": list(_slurm_options(image))}
+                | {"program": list(program)},
             )
             home.write_record(
                 key, decision_name(job.number, 0), build_decision(selection, image.checkpoint_dir)
@@ -373,7 +378,7 @@ def _failed(job: Job, reason: str, image: Image) -> RestartError:
 def _options(image: Image, stick_to_nodes: bool) -> tuple[str, ...]:
     """Return sbatch options of the new job: those of the old one, its output files, its nodes."""
     submission = image.manifest.submission
-    options = list(submission.options)
+    options = list(_slurm_options(image))
     output, error = _outputs(image)
     if output:
         options += [f"--output={output}", "--open-mode=append"]
@@ -385,6 +390,15 @@ def _options(image: Image, stick_to_nodes: bool) -> tuple[str, ...]:
         nodes = image.manifest.nodes
         options += [f"--nodelist={','.join(nodes)}", f"--nodes={len(nodes)}"]
     return tuple(options)
+
+
+def _slurm_options(image: Image) -> tuple[str, ...]:
+    """Return what Slurm knew of a job's options; those of the SPANK plugin are in the script then."""
+    return tuple(
+        word
+        for word in image.manifest.submission.options
+        if not word.startswith(("--checkpoint=", "--checkpoint-dir="))
+    )
 
 
 def _outputs(image: Image) -> tuple[str, str]:

@@ -6,24 +6,22 @@ of the script; ``srun`` puts ``syscr run`` in front of the program.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from syscr.errors import (
     OperationUnsupportedError,
     RequestError,
     SchedulerUnavailableError,
-    StoreAccessError,
     SyscrError,
 )
 from syscr.job.fresh import SRUN_VARIABLE
-from syscr.job.launcher import private_dir
+from syscr.job.scripts import store_script
 from syscr.model import Image, JobId
 from syscr.ports import CommandTimeout, Completed, Runner, Store, StoreKey
 from syscr.process.attached import run_attached
@@ -32,6 +30,9 @@ from syscr.settings import Settings
 from syscr.slurm import commands as slurm_commands
 from syscr.slurm import options as slurm_options
 from syscr.slurm import script as slurm_script
+
+# Options of our SPANK plugin as Slurm hands them on (csrc/spank/plugin.c): here the wrapper asks for us.
+_SPANK_VARIABLES = "SLURM_SPANK__SLURM_SPANK_OPTION_syscr_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,18 @@ class Submitter:
             )
         script, arguments, name = _read_script(split)
         in_script = slurm_script.read_sbatch_options(script)
-        own = split.own.over(slurm_options.read_own_options(in_script))
+        own = self._own(split).over(slurm_options.read_own_options(in_script))
         checkpoint_dir = self._checkpoint_dir(own)
         parsed = (*in_script, *split.parsed)
         wrapper = slurm_script.build_wrapper(
             script,
             syscr=self.syscr,
             run_options=(*self._run_options(own, checkpoint_dir), *_truncation(parsed)),
-            copy_path=store_script(checkpoint_dir, script),
+            copy_path=store_script(
+                checkpoint_dir,
+                script.encode("utf-8", "surrogateescape"),
+                consequence="nothing was submitted",
+            ),
             arguments=arguments,
         )
         options = split.without("wrap", "parsable")
@@ -101,10 +106,11 @@ class Submitter:
                 "cannot make a heterogeneous step checkpointable; nothing was started",
                 hint="start it with Slurm's own srun",
             )
-        checkpoint_dir = self._checkpoint_dir(split.own)
+        own = self._own(split)
+        checkpoint_dir = self._checkpoint_dir(own)
         self.remember(checkpoint_dir)
         options, truncation = self._append_where_continued(split, checkpoint_dir)
-        run = [self.syscr, "run", *self._run_options(split.own, checkpoint_dir), *truncation]
+        run = [self.syscr, "run", *self._run_options(own, checkpoint_dir), *truncation]
         run += ["--", *split.program]
         env = {} if "SLURM_JOB_ID" in self.environ else {SRUN_VARIABLE: shlex.join(argv)}
         return run_attached(["srun", *options, *run], env=env)
@@ -128,6 +134,8 @@ class Submitter:
             name: value
             for name, value in self.environ.items()
             if name.startswith(("SLURM_", "SBATCH_"))
+            and name not in slurm_options.OWN_VARIABLES["sbatch"]
+            and not name.startswith(_SPANK_VARIABLES)
         }
         try:
             completed = self.runner.run(argv, stdin=wrapper, env=env, timeout_seconds=limit_seconds)
@@ -187,6 +195,10 @@ class Submitter:
             return True
         return self.open_store(checkpoint_dir).read_record(StoreKey(number), CONTINUES) is not None
 
+    def _own(self, split: slurm_options.SplitCommand) -> slurm_options.OwnOptions:
+        """Return our options as they were given on the command line, else by the documented variables."""
+        return slurm_options.read_own_variables(split.tool, self.environ, split.own)
+
     def _checkpoint_dir(self, own: slurm_options.OwnOptions) -> str:
         return os.path.abspath(own.checkpoint_dir or self.settings.checkpoint_dir)
 
@@ -195,13 +207,19 @@ class Submitter:
         known = ("auto", *self.settings.order)
         if backend not in known:
             raise RequestError(f"unknown backend '{backend}'", hint=f"one of: {', '.join(known)}")
-        options = ["--checkpoint-dir", checkpoint_dir]
-        options += ["--backend", backend] if backend != "auto" else []
-        if own.interval_seconds:
-            options += ["--interval", f"{own.interval_seconds:g}"]
-        if own.restart_dir:
-            options += ["--restart-dir", os.path.abspath(own.restart_dir)]
-        return tuple(options)
+        return _build_run_options(replace(own, backend=backend), checkpoint_dir)
+
+
+def _build_run_options(own: slurm_options.OwnOptions, checkpoint_dir: str) -> tuple[str, ...]:
+    """Return the options of ``syscr run``."""
+    options = ["--checkpoint-dir", checkpoint_dir]
+    if own.backend and own.backend != "auto":
+        options += ["--backend", own.backend]
+    if own.interval_seconds:
+        options += ["--interval", f"{own.interval_seconds:.0f}"]
+    if own.restart_dir:
+        options += ["--restart-dir", os.path.abspath(own.restart_dir)]
+    return tuple(options)
 
 
 def _print_job(reply: str, split: slurm_options.SplitCommand) -> None:
@@ -242,41 +260,25 @@ def _truncation(options: Sequence[slurm_options.Option]) -> tuple[str, ...]:
     return () if mode is not None and mode.startswith("a") else ("--truncate-output",)
 
 
-def store_script(checkpoint_dir: str, script: str) -> str:
-    """Keep a copy of a batch script; returns its path, named after its content.
+def build_batch_script(image: Image, syscr: str) -> str:
+    """Return the batch script of a new job that continues from an image; empty if the job had none.
 
-    Slurm's own copy goes with the job, and a restored shell reads on from the file it has open.
-
-    Raises:
-        StoreAccessError: It cannot be written.
+    Where the SPANK plugin had put ``syscr run`` in front of the script, a wrapper does it now: a new job
+    then needs neither the plugin nor the variables that the first one was submitted with.
     """
-    content = script.encode("utf-8", "surrogateescape")
-    name = hashlib.blake2b(content, digest_size=8).hexdigest()
-    folder = private_dir(checkpoint_dir, "scripts")
-    if folder is None:
-        raise StoreAccessError(
-            f"cannot store the batch script below '{checkpoint_dir}': it cannot be written, or "
-            f"'.syscr-{os.geteuid()}' in it is not a private folder of yours; nothing was submitted",
-            hint="choose another --checkpoint-dir",
-            path=checkpoint_dir,
-        )
-    path = Path(folder, name)
-    try:
-        if not path.exists() or path.read_bytes() != content:
-            aside = Path(f"{path}.{os.getpid()}")
-            aside.write_bytes(content)
-            aside.chmod(0o700)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            aside.rename(path)
-    except OSError as error:
-        raise StoreAccessError(
-            f"cannot store the batch script in '{folder}': {error.strerror}; nothing was submitted",
-            hint="choose another --checkpoint-dir",
-            path=folder,
-            errno=error.errno,
-        ) from error
-    return str(path)
+    submission = image.manifest.submission
+    words = [word for word in submission.options if slurm_options.is_own_word(word)]
+    if not submission.script or not words or image.manifest.step != "batch":
+        return submission.script
+    own = slurm_options.read_own_options(slurm_options.parse_options("sbatch", words)[0])
+    copy, *arguments = image.manifest.tasks[0].argv
+    return slurm_script.build_wrapper(
+        submission.script,
+        syscr=syscr,
+        run_options=_build_run_options(own, own.checkpoint_dir or image.checkpoint_dir),
+        copy_path=copy,
+        arguments=arguments,
+    )
 
 
 def build_step_script(image: Image, syscr: str) -> str:

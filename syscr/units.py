@@ -12,6 +12,10 @@ from syscr.errors import RequestError
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", re.IGNORECASE)
+_INTERVAL = re.compile(
+    r"(?:(?P<days>[0-9]{1,30})-)?(?P<clock>[0-9]{1,30}(?::[0-9]{1,30}){0,2})|(?P<only>[0-9]{1,30})-"
+)
+_MOST_INTERVAL_SECONDS = 999_999_999
 _DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 _SUFFIXED = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _SUFFIXES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -58,6 +62,42 @@ def parse_slurm_time(text: str) -> float | None:
     if len(parts) == 2:
         return float(parts[0] * 60 + parts[1])
     return float(parts[0] * 3600 + parts[1] * 60 + parts[2])
+
+
+def parse_interval(text: str) -> float:
+    """Read the time between two checkpoints, as ``--checkpoint`` of Slurm took it.
+
+    Returns:
+        Seconds, rounded up to whole minutes; 0 for 0, UNLIMITED, INFINITE and -1: none.
+
+    Raises:
+        RequestError: The text is in none of the forms, or longer than 31 years.
+
+    Source: Slurm 19.05.8 ``src/common/parse_time.c``, time_str2mins; ``csrc/spank/interval.c`` reads the
+    same, and a test compares the two. Checked 2026-11.
+
+    Example:
+        >>> parse_interval("5"), parse_interval("0:30"), parse_interval("1-")
+        (300.0, 60.0, 86400.0)
+    """
+    if text.upper() in {"UNLIMITED", "INFINITE", "-1"}:
+        return 0.0
+    match = _INTERVAL.fullmatch(text)
+    if match is None:
+        raise RequestError(
+            f"invalid checkpoint interval specification: '{text}'",
+            hint="write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS",
+        )
+    days = match["days"] or match["only"]
+    clock = [int(part) for part in (match["clock"] or "0").split(":")]
+    if days is not None or len(clock) == 3:
+        hours, minutes, seconds = (*clock, 0, 0)[:3]
+    else:
+        hours, (minutes, seconds) = 0, (*clock, 0)[:2]
+    total = int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds
+    if max(total, *clock, int(days or 0)) > _MOST_INTERVAL_SECONDS:
+        raise RequestError(f"the checkpoint interval '{text}' is longer than 31 years")
+    return float(-(-total // 60) * 60)
 
 
 def parse_duration(text: str) -> float:

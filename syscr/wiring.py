@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from syscr.slurm.pyslurm_client import PyslurmScheduler
     from syscr.slurm.scheduler import SlurmScheduler
     from syscr.slurm.workers import SrunWorkers
+    from syscr.spank import PluginBuilder
     from syscr.wire import WorkerRequest
 
 _LAUNCHER = Path(__file__).with_name("csrc") / "bin" / "syscr-launcher"
@@ -105,6 +106,11 @@ def build_manager(settings: Settings) -> CheckpointManager:
 
         return build_step_script(image, find_syscr())
 
+    def batch_script(image: Image) -> str:
+        from syscr.submit import build_batch_script
+
+        return build_batch_script(image, find_syscr())
+
     return CheckpointManager(
         scheduler=scheduler,
         workers=workers,
@@ -119,7 +125,7 @@ def build_manager(settings: Settings) -> CheckpointManager:
             digest_algorithm=settings.digest,
             remember=known.remember,
         ),
-        restarter=Restarter(scheduler, open_store, clock, step_script),
+        restarter=Restarter(scheduler, open_store, clock, step_script, batch_script),
         open_store=open_store,
         clock=clock,
         verify_level=settings.restart_verify,
@@ -219,6 +225,13 @@ def pass_through(verb: str, argv: Sequence[str], settings: Settings) -> int:
     )
     verbs = {"sbatch": submitter.sbatch, "srun": submitter.srun, "salloc": submitter.salloc}
     return verbs[verb](argv)
+
+
+def build_plugin_builder() -> PluginBuilder:
+    """Return what builds the SPANK plugin."""
+    from syscr.spank import PluginBuilder
+
+    return PluginBuilder(LocalRunner(), find_syscr())
 
 
 def build_scontrol(

@@ -62,6 +62,10 @@ FAMILIES = {
             "syscr.cli.scontrol:scontrol",
             "Run scontrol with the checkpoint keyword of Slurm 19.05 back",
         ),
+        "spank": (
+            "syscr.cli.spank:spank",
+            "Build the plugin that gives Slurm's own commands the options",
+        ),
         "config": ("syscr.cli.configure:config", "Show and check the configuration"),
         "completion": ("syscr.cli.completion:completion", "Print the completion script of a shell"),
     },

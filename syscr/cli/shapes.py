@@ -26,6 +26,7 @@ from syscr.cli.encode import (
 from syscr.cli.output import SCHEMA_VERSION
 from syscr.model import Image, JobId, StepId, Target
 from syscr.result import JobStatus, NodeHealth, PruneResult, RestartResult
+from syscr.spank import BuiltPlugin
 
 Schema = dict[str, Any]
 
@@ -56,6 +57,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Key] | type] = {
     "image undelete": {"results": Key(tuple[ImageReply, ...], f"One per image, {_ORDER}.")},
     "image prune": PruneResult,
     "doctor": {"nodes": Key(tuple[NodeHealth, ...], f"One per node, {_ORDER}.")},
+    "spank build": BuiltPlugin,
     "config show": {
         "settings": Key(
             tuple[dict[str, object], ...],

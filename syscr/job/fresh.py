@@ -13,7 +13,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 
 from syscr.config import load_settings
 from syscr.errors import SyscrError
@@ -23,6 +23,9 @@ from syscr.settings import Settings
 
 SRUN_VARIABLE = "SYSCR_SRUN"
 """Carries the command line of ``syscr srun`` to rank 0; the program never sees it."""
+
+IMAGE_DIR_VARIABLE = "SLURM_CHECKPOINT_IMAGE_DIR"
+"""The checkpoint directory of a job, in its environment. Source: Slurm 18.08.9, sbatch manual."""
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Those of backends/criu/parse.py (whose import would cost more than all of this; a test compares them).
@@ -36,13 +39,16 @@ _SWITCHES = {
 
 
 def find_launch(
-    argv: Sequence[str], environ: Mapping[str, str], installed: str, control: socket.socket
+    argv: Sequence[str],
+    environ: MutableMapping[str, str],
+    installed: str,
+    control: socket.socket,
 ) -> tuple[str, ...] | None:
     """Return the launcher's argument list for a fresh start; None: take the long way.
 
     Args:
         argv: Command line after ``syscr run``.
-        environ: The task's environment.
+        environ: The task's environment; it gets the variable that the program shall see, too.
         installed: Path of the installed launcher.
         control: Listening control socket of the task.
     """
@@ -53,7 +59,7 @@ def find_launch(
             return None
         if find_bypass(environ, is_on_terminal()):
             return None
-        if given.interval_seconds > 0 or given.restart_dir is not None:
+        if given.interval_seconds > 0 or given.restart_dir is not None or given.keep_script:
             return None
         settings = load_settings(environ, overrides=given.overrides())
     except SyscrError:
@@ -66,6 +72,7 @@ def find_launch(
     if given.truncate_output:
         empty_outputs()
     control.set_inheritable(True)
+    environ[IMAGE_DIR_VARIABLE] = settings.checkpoint_dir
     return (
         launcher,
         "run",

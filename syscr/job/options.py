@@ -9,6 +9,7 @@ from typing import NamedTuple
 from syscr.errors import RequestError
 
 _HINT = "write: syscr run [--checkpoint-dir DIR] [--backend NAME] -- COMMAND [ARGS]..."
+_FLAGS = frozenset({"--truncate-output", "--keep-script"})
 
 
 class GivenOptions(NamedTuple):
@@ -23,6 +24,8 @@ class GivenOptions(NamedTuple):
         truncate_output: ``--truncate-output``, which ``syscr sbatch`` gives: empty the output files
             where the program starts from the beginning, as Slurm would have done had syscr not asked
             it to append.
+        keep_script: ``--keep-script``, which the SPANK plugin gives: the command is a batch script in
+            slurmd's spool directory; run a copy of it in the checkpoint directory.
     """
 
     command: tuple[str, ...]
@@ -31,6 +34,7 @@ class GivenOptions(NamedTuple):
     interval_seconds: float = 0.0
     restart_dir: str | None = None
     truncate_output: bool = False
+    keep_script: bool = False
 
     def overrides(self) -> dict[str, str]:
         """Return what overrides the configuration, by setting."""
@@ -45,7 +49,7 @@ def parse_run(argv: Sequence[str]) -> GivenOptions | None:
         RequestError: An unknown option, a missing value, or no command.
     """
     values: dict[str, str] = {}
-    truncate = False
+    flags: set[str] = set()
     words = list(argv)
     while words and words[0].startswith("-"):
         word = words.pop(0)
@@ -53,8 +57,8 @@ def parse_run(argv: Sequence[str]) -> GivenOptions | None:
             return None
         if word == "--":
             break
-        if word == "--truncate-output":
-            truncate = True
+        if word in _FLAGS:
+            flags.add(word)
             continue
         name, value = _read_option(word, words)
         values[name] = value
@@ -66,7 +70,8 @@ def parse_run(argv: Sequence[str]) -> GivenOptions | None:
         backend=values.get("--backend"),
         interval_seconds=_read_seconds(values.get("--interval")),
         restart_dir=_absolute(values.get("--restart-dir")),
-        truncate_output=truncate,
+        truncate_output="--truncate-output" in flags,
+        keep_script="--keep-script" in flags,
     )
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from syscr.job import fresh
 from syscr.job.environment import TaskPlace
 from syscr.job.options import GivenOptions
 from syscr.job.prepare import prepare
+from syscr.job.scripts import keep_script
 from syscr.job.sharing import mark_failed
 from syscr.job.start import TaskStarter
 from syscr.model import Image, TaskSpec
@@ -59,6 +60,7 @@ class RunOptions:
         interval_seconds: Time between two checkpoints; 0: none.
         restart_dir: What a first start continues from; None: nothing.
         truncate_output: See ``options.GivenOptions``.
+        keep_script: See ``options.GivenOptions``.
         verify_level: ``sizes`` or ``digests``, where this task decides about the image.
         changed_inputs: ``refuse`` or ``warn`` where a file that the program reads has been changed.
     """
@@ -70,6 +72,7 @@ class RunOptions:
     interval_seconds: float = 0.0
     restart_dir: str | None = None
     truncate_output: bool = False
+    keep_script: bool = False
     verify_level: str = "digests"
     changed_inputs: str = "refuse"
 
@@ -84,6 +87,7 @@ class RunOptions:
             interval_seconds=given.interval_seconds,
             restart_dir=given.restart_dir,
             truncate_output=given.truncate_output,
+            keep_script=given.keep_script,
             verify_level=settings.restart_verify,
             changed_inputs=settings.restart_changed_inputs,
         )
@@ -125,6 +129,8 @@ class TaskRunner:
             may_start_afresh = may_start_afresh and key.lineage == str(place.number)
             image = self._find_image(options, place, store, key)
             may_start_afresh = image is None
+            if options.keep_script:
+                options = self._keep_script(options, place, store)
             backend = self._choose(options, image)
             if image is None:
                 self._launch(options, place, store, key, backend)
@@ -139,6 +145,19 @@ class TaskRunner:
         hidden = {fresh.SRUN_VARIABLE}
         environ = {name: text for name, text in self.environ.items() if name not in hidden}
         replace_process(options.command, env=environ)
+
+    def _keep_script(self, options: RunOptions, place: TaskPlace, store: Store) -> RunOptions:
+        """Run a copy of the batch script, and write down what Slurm does not keep: how it asked for us."""
+        script, *arguments = options.command
+        copy = keep_script(options.checkpoint_dir, script)
+        own = [f"--checkpoint-dir={options.checkpoint_dir}"]
+        if options.interval_seconds > 0:
+            own.append(f"--checkpoint={round(options.interval_seconds / 60)}")
+        key = StoreKey(str(place.number))
+        record: dict[str, object] = {"command": "spank", "options": own, "program": arguments}
+        if store.read_record(key, SUBMISSION) != record:
+            store.write_record(key, SUBMISSION, record)
+        return replace(options, command=(copy, *arguments))
 
     def _find_image(
         self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey

@@ -64,7 +64,9 @@ class TaskStarter:
                 sidecars.append(self._start_agent(spec, interval_seconds))
             argv = [launcher, "restore" if image else "run"]
             argv += _launcher_options(spec, plan, sidecars, control.fileno())
-            replace_process(argv, env=self._environment(plan))
+            environ = self._environment(plan)
+            environ[fresh.IMAGE_DIR_VARIABLE] = spec.checkpoint_dir
+            replace_process(argv, env=environ)
         except SyscrError:
             for pid in sidecars:
                 os.kill(pid, signal.SIGKILL)  # they block all others

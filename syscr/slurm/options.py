@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 
 from syscr.errors import RequestError
-from syscr.units import parse_slurm_time
+from syscr.units import parse_interval
 
 
 class Arity(Enum):
@@ -68,6 +68,19 @@ _OWN_TABLES: Mapping[str, Mapping[Arity, str]] = {
         Arity.OPTIONAL: "get-user-env immediate:I kill-command:K x11",
     },
 }
+OWN_VARIABLES: Mapping[str, Mapping[str, str]] = {
+    "sbatch": {"SBATCH_CHECKPOINT": "checkpoint", "SBATCH_CHECKPOINT_DIR": "checkpoint-dir"},
+    "srun": {
+        "SLURM_CHECKPOINT": "checkpoint",
+        "SLURM_CHECKPOINT_DIR": "checkpoint-dir",
+        "SLURM_RESTART_DIR": "restart-dir",
+    },
+    "salloc": {},
+}
+"""The variables that each tool read: stronger than ``#SBATCH`` lines, weaker than the command line.
+
+Source: Slurm 18.08.9, sbatch and srun manuals, INPUT ENVIRONMENT VARIABLES; ``csrc/spank/plugin.c`` has the same.
+"""
 # Ours; they are never abbreviated, so that no abbreviation of Slurm's becomes ambiguous.
 _OURS = ("checkpoint", "checkpoint-dir", "restart-dir", "backend")
 _HELP_OPTION = re.compile(r"^\s+(?:-\w,\s+)?--([a-z0-9][\w-]*)(\[=|=)?", re.MULTILINE)
@@ -215,11 +228,32 @@ def read_own_options(options: Sequence[Option]) -> OwnOptions:
             )
     interval = values["checkpoint"]
     return OwnOptions(
-        interval_seconds=None if interval is None else (parse_slurm_time(interval) or 0.0),
+        interval_seconds=None if interval is None else parse_interval(interval),
         checkpoint_dir=values["checkpoint-dir"],
         restart_dir=values["restart-dir"],
         backend=values["backend"],
     )
+
+
+def read_own_variables(tool: str, environ: Mapping[str, str], given: OwnOptions) -> OwnOptions:
+    """Return our options, filled up with the variables of a tool; an empty variable says nothing.
+
+    A variable that an option overrides is not looked at: a wrong value in it harms nobody, as in 18.08.
+
+    Raises:
+        RequestError: As ``read_own_options``.
+    """
+    fields_of = {
+        "checkpoint": given.interval_seconds,
+        "checkpoint-dir": given.checkpoint_dir,
+        "restart-dir": given.restart_dir,
+    }
+    options = [
+        Option(name, environ[variable])
+        for variable, name in OWN_VARIABLES[tool].items()
+        if environ.get(variable) and fields_of[name] is None
+    ]
+    return given.over(read_own_options(options))
 
 
 def find_option(options: Sequence[Option], name: str) -> str | None:

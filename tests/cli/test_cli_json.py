@@ -35,6 +35,7 @@ from syscr.result import (
     RestartResult,
     SkippedImage,
 )
+from syscr.spank import BuiltPlugin
 
 SCHEMA = shapes.build_schema()
 TARGET = Target(JobId(4711), "batch")
@@ -65,6 +66,18 @@ ANSWERS: dict[str, Any] = {
     ),
 }  # fmt: skip
 ANSWERS["vacate"] = ANSWERS["requeue"] = ANSWERS["checkpoint"]
+
+
+class FakeBuilder:
+    """Stands for ``spank.PluginBuilder``."""
+
+    def build(self, directory: str, *, include_dir: str, compiler: str) -> BuiltPlugin:
+        assert (include_dir, compiler) == ("/usr/include", "cc")
+        return BuiltPlugin(
+            f"{directory}/syscr_spank.so", "24.11", "optional /opt/plugin/syscr_spank.so"
+        )
+
+
 CALLS: dict[str, tuple[str, ...]] = {
     "checkpoint": ("4711", "12"),
     "vacate": ("4711", "12"),
@@ -78,6 +91,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "image undelete": (IMAGE_ID,),
     "image prune": ("--keep-last", "1"),
     "doctor": (),
+    "spank build": ("/opt/plugin",),
     "config show": (),
     "config path": (),
     "config check": (),
@@ -95,9 +109,14 @@ def test_every_document_has_a_call() -> None:
 
 @pytest.mark.parametrize("command", CALLS)
 def test_document_keeps_to_its_schema(
-    run: Run, manager: FakeManager, command: str, tmp_path: Path
+    run: Run,
+    manager: FakeManager,
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     manager.answers.update(ANSWERS)
+    monkeypatch.setattr("syscr.wiring.build_plugin_builder", FakeBuilder)
     outcome = run("--json", *command.split(), *CALLS[command])
     document = json.loads(outcome.out)
     validate(document, SCHEMA["documents"][command])

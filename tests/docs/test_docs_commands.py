@@ -48,6 +48,11 @@ _SUBSTITUTION = re.compile(r"\$\([^()]*(?:\([^()]*\))?[^()]*\)")
 _FOREIGN = frozenset(
     [
         "--action-script",
+        "--ch",
+        "--chd",
+        "--chdir",
+        "--container",
+        "--multi-prog",
         "--external",
         "--inherit-fd",
         "--keep-cluster",
@@ -156,7 +161,7 @@ def test_wrong_command_is_noticed(words: list[str]) -> None:
 
 def test_the_pages_show_every_verb() -> None:
     shown = {
-        " ".join(words[:2]) if words[:1] in (["image"], ["config"]) else words[0]
+        " ".join(words[:2]) if words[:1] in (["image"], ["config"], ["spank"]) else words[0]
         for _, words in CALLS
         if words
     }

@@ -41,6 +41,13 @@ def task(rank: int = 0, *, number: int = 4711, step: str = "batch", **changes: A
     return TaskSpec(**(values | changes))
 
 
+def _wrap_for_plugin(image: Image) -> str:
+    """Stand for ``submit.build_batch_script``."""
+    submission = image.manifest.submission
+    is_own = any(word.startswith("--checkpoint") for word in submission.options)
+    return "wrapper" if is_own else submission.script
+
+
 @dataclass
 class World:
     """Everything a test looks at.
@@ -94,6 +101,7 @@ class World:
                 self.open_store,
                 self.clock,
                 lambda image: f"step of {image.image_id}",
+                _wrap_for_plugin,
             ),
             open_store=self.open_store,
             clock=self.clock,

@@ -140,3 +140,11 @@ def test_tasks_are_ordered_by_step_and_rank() -> None:
     assert [(one.step, one.rank) for one in assemble.rank_order(tasks)] == [
         *[("0", 5), ("1", 0), ("1", 1)],
     ]
+
+
+def test_options_of_the_plugin_are_added_to_those_that_slurm_knows() -> None:
+    own = ["--checkpoint-dir=/c", "--checkpoint=30"]
+    record = {"command": "spank", "options": own, "program": ["a b"]}
+    built = assemble.build_submission(record, DETAILS, PLAIN_JOB, "#!/bin/sh\n")
+    derived = assemble.build_submission(None, DETAILS, PLAIN_JOB, "#!/bin/sh\n").options
+    assert (built.command, built.options, built.program) == ("sbatch", (*derived, *own), ("a b",))

@@ -528,3 +528,19 @@ def test_next_life_does_not_begin_in_the_second_in_which_the_last_ended(
     selection = select_newest(home, KEY, level="sizes")
     world.manager.restarter.requeue(job, selection, False, home)
     assert world.scheduler.delays_seconds == [delay]
+
+
+def test_job_of_the_plugin_is_submitted_anew_as_a_wrapper_without_its_options(world: World) -> None:
+    own = ("--checkpoint-dir=/c", "--checkpoint=30")
+    world.add_image(submission=Submission("sbatch", ("--mem=1G", *own), ("a b",), "#!/bin/sh\n"))
+    job_id = restart(world).job_id
+    assert job_id is not None
+    (submission,) = world.scheduler.submissions.values()
+    assert submission.script == "wrapper"
+    assert submission.arguments == ()  # they are in the wrapper
+    assert "--mem=1G" in submission.options
+    assert not set(own) & set(submission.options)
+    record = world.home.read_record(
+        StoreKey(str(world.scheduler.get_job(job_id).number)), "submission"
+    )
+    assert record == {"command": "sbatch", "options": ["--mem=1G"], "program": []}

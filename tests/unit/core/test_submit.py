@@ -24,7 +24,7 @@ from syscr.errors import (
 )
 from syscr.model import Submission, TaskImage
 from syscr.ports import CommandTimeout, Completed, StoreKey
-from syscr.submit import Submitter, build_step_script, store_script
+from syscr.submit import Submitter, build_batch_script, build_step_script
 from syscr.testing.store import FakeStore
 
 SYSCR = "/opt/syscr/bin/syscr"
@@ -286,32 +286,6 @@ def test_directory_that_cannot_be_written_refuses_the_submission(desk: Desk) -> 
     assert desk.words == ()
 
 
-def test_same_script_is_stored_once(tmp_path: Path) -> None:
-    path = store_script(str(tmp_path), SCRIPT)
-    before = os.stat(path)
-    assert store_script(str(tmp_path), SCRIPT) == path
-    assert os.stat(path).st_ino == before.st_ino
-    assert store_script(str(tmp_path), SCRIPT + "more\n") != path
-
-
-def test_copy_that_was_altered_is_made_again(tmp_path: Path) -> None:
-    path = Path(store_script(str(tmp_path), SCRIPT))
-    path.write_text("something else")
-    assert Path(store_script(str(tmp_path), SCRIPT)).read_text() == SCRIPT
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_copy_that_cannot_be_written_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(StoreAccessError, match="No space left on device; nothing was submitted"):
-        store_script(str(tmp_path), SCRIPT)
-
-
 def test_step_gets_syscr_run_in_front_of_its_program(desk: Desk) -> None:
     desk.status = 7
     words = ["-N2", "--checkpoint-dir=ours", "prog", "-n", "a b"]
@@ -401,3 +375,67 @@ def test_step_whose_line_is_not_known_is_started_by_its_program(world: World) ->
     image = world.add_image(step="0", task_count=2, tasks=tasks, submission=Submission("srun"))
     line = build_step_script(image, SYSCR).splitlines()[-1]
     assert line == f"exec {SYSCR} srun --checkpoint-dir=/shared/alice --ntasks=2 prog x"
+
+
+def test_new_job_of_the_plugin_gets_a_wrapper_around_the_copy(world: World) -> None:
+    script = "#!/bin/bash\n#SBATCH --checkpoint=1\n#SBATCH --mem=1G\nwork\n"
+    own = ("--mem=2G", "--checkpoint-dir=/c d", "--checkpoint=30")
+    tasks = (TaskImage(0, "c1", "data/0", argv=("/c d/scripts/12", "a b")),)
+    image = world.add_image(tasks=tasks, submission=Submission("sbatch", own, ("a b",), script))
+    wrapper = build_batch_script(image, SYSCR)
+    assert "#SBATCH --mem=1G\n" in wrapper
+    assert "#SBATCH --checkpoint" not in wrapper
+    assert (
+        f"exec {SYSCR} run --checkpoint-dir '/c d' --interval 1800 -- '/c d/scripts/12' 'a b'\n"
+        in wrapper
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "options"), [("0", ("--checkpoint-dir=/c",)), ("batch", ("--mem=1G",))]
+)
+def test_other_scripts_are_submitted_as_they_were(
+    world: World, step: str, options: tuple[str, ...]
+) -> None:
+    image = world.add_image(step=step, submission=Submission("sbatch", options, (), SCRIPT))
+    assert build_batch_script(image, SYSCR) == SCRIPT
+
+
+def test_variable_is_weaker_than_the_command_line_and_stronger_than_the_script(desk: Desk) -> None:
+    desk.environ = {
+        "SBATCH_CHECKPOINT": "20",
+        "SBATCH_CHECKPOINT_DIR": "/var",
+        "SLURM_CHECKPOINT": "1",
+    }
+    script = desk.root / "own.sh"
+    script.write_text("#!/bin/sh\n#SBATCH --checkpoint=10 --checkpoint-dir=/script\n")
+    desk.sbatch("--checkpoint-dir=" + desk.directory, str(script))
+    words = desk.run_line
+    assert words[words.index("--interval") + 1] == "1200"
+    assert words[words.index("--checkpoint-dir") + 1] == desk.directory
+
+
+def test_variables_do_not_reach_the_plugin_through_our_sbatch(desk: Desk) -> None:
+    handed_on = "SLURM_SPANK__SLURM_SPANK_OPTION_syscr_checkpoint"
+    desk.environ = {"SBATCH_CHECKPOINT": "20", handed_on: "5", "SBATCH_PARTITION": "debug"}
+    desk.sbatch("job.sh")
+    assert dict(desk.added) == {"SBATCH_PARTITION": "debug"}
+
+
+def test_variables_of_srun_count_for_a_step(desk: Desk) -> None:
+    desk.environ = {
+        "SLURM_CHECKPOINT": "0:30",
+        "SLURM_RESTART_DIR": "/r",
+        "SLURM_CHECKPOINT_DIR": "",
+    }
+    desk.submitter().srun(["prog"])
+    words = list(desk.words)
+    assert words[words.index("--interval") + 1] == "60"
+    assert words[words.index("--restart-dir") + 1] == "/r"
+
+
+def test_wrong_variable_counts_only_where_it_is_not_overridden(desk: Desk) -> None:
+    desk.environ = {"SBATCH_CHECKPOINT": "soon"}
+    assert desk.sbatch("--checkpoint=1", "job.sh") == 0
+    with pytest.raises(RequestError, match="invalid checkpoint interval"):
+        desk.sbatch("job.sh")

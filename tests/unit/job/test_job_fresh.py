@@ -43,11 +43,13 @@ class Site:
         installed: The installed launcher.
         directory: The checkpoint directory.
         environ: Environment of the task.
+        shown: What the short way has made of it.
     """
 
     def __init__(self, root: Path, control: socket.socket) -> None:
         self.root = root
         self.control = control
+        self.shown: dict[str, str] = {}
         self.installed = root / "syscr-launcher"
         self.directory = root / "checkpoints"
         self.install(b"binary")
@@ -75,7 +77,10 @@ class Site:
 
     def short(self, *argv: str) -> tuple[str, ...] | None:
         words = argv or ("--", "prog", "a b", "\udcff")
-        return fresh.find_launch(words, self.environ, "/not/there", self.control)
+        self.shown = dict(self.environ)
+        launch = fresh.find_launch(words, self.shown, "/not/there", self.control)
+        assert launch is not None or self.shown == self.environ
+        return launch
 
     def long(self, *argv: str) -> Became:
         try:
@@ -135,7 +140,9 @@ def test_both_ways_become_the_same_launcher(
     long = site.long(*argv)
     assert normal(short) == normal(long.argv)
     assert len(emptied) == 2 * ("--truncate-output" in argv)
-    assert long.env == site.environ  # the short way keeps it too
+    assert long.env == site.shown
+    directory = {fresh.IMAGE_DIR_VARIABLE: str(site.directory)}
+    assert site.shown == {**site.environ, **directory}
 
 
 def test_checkpoint_dir_on_the_command_line_is_the_same_for_both(site: Site) -> None:
@@ -145,6 +152,7 @@ def test_checkpoint_dir_on_the_command_line_is_the_same_for_both(site: Site) -> 
     short = site.short(*argv)
     assert short is not None
     assert normal(short) == normal(site.long(*argv).argv)
+    assert site.shown[fresh.IMAGE_DIR_VARIABLE] == str(other)
 
 
 def test_control_socket_is_inherited_and_named(site: Site) -> None:

@@ -83,7 +83,11 @@ def test_plan_of_the_backend_becomes_options(job: Job) -> None:
     assert {"--namespaces", "--no-randomize"} <= set(program.argv)
     assert option(program, "--log") == "/log"
     assert words_after(program) == ("dmtcp_launch", "prog")
-    assert program.env == {"PATH": "/bin", "DMTCP_X": "1"}
+    assert program.env == {
+        "PATH": "/bin",
+        "DMTCP_X": "1",
+        "SLURM_CHECKPOINT_IMAGE_DIR": job.directory,
+    }
     assert not Path(job.directory, "12.ckpt", "run").exists()
 
 
@@ -389,7 +393,8 @@ def test_coordinator_gets_a_listening_socket_of_this_node(job: Job) -> None:
     ((argv, options),) = job.sidecars
     port = argv[2]
     assert port.isdigit()
-    assert options["env"] == {"PATH": "/bin", "PORT": port, "HOST": "127.0.0.1"} == program.env
+    assert options["env"] == {"PATH": "/bin", "PORT": port, "HOST": "127.0.0.1"}
+    assert program.env == {**options["env"], "SLURM_CHECKPOINT_IMAGE_DIR": job.directory}
     assert options["listen_fd"][1] == 821
     assert options["log_path"] == f"{options['cwd']}/sidecar.log"
     assert option(program, "--sidecar") == "4001"
@@ -490,3 +495,32 @@ def test_agent_is_started_beside_the_first_rank_only(job: Job) -> None:
     assert argv[:3] == ("/bin/syscr", "agent", "--request")
     assert AgentRequest.decode(argv[3]) == AgentRequest("12.0", options["cwd"], 60.0)
     assert option(program, "--sidecar") == "4001"
+
+
+def test_script_of_the_spool_directory_runs_as_a_copy_and_its_options_are_recorded(
+    job: Job, tmp_path: Path
+) -> None:
+    spool = tmp_path / "slurm_script"
+    spool.write_bytes(b"#!/bin/sh\n")
+    program = job.run(command=(str(spool), "a b"), keep_script=True, interval_seconds=1800.0)
+    copy, *rest = words_after(program)
+    assert Path(copy).read_bytes() == b"#!/bin/sh\n"
+    assert Path(copy).is_relative_to(job.directory)
+    assert rest == ["a b"]
+    assert job.store.read_record(KEY, "submission") == {
+        "command": "spank",
+        "options": [f"--checkpoint-dir={job.directory}", "--checkpoint=30"],
+        "program": ["a b"],
+    }
+    spool.unlink()
+    job.publish(0)
+    with pytest.raises(StoreAccessError, match="cannot read the batch script"):
+        job.run(AGAIN, command=(str(spool),), keep_script=True)
+
+
+def test_script_that_cannot_be_copied_runs_without_checkpoints(job: Job, tmp_path: Path) -> None:
+    program = job.run(command=(str(tmp_path / "gone"),), keep_script=True)
+    assert program.argv == (str(tmp_path / "gone"),)
+    assert job.warnings[0].endswith(
+        "No such file or directory; the program runs without checkpoints"
+    )

@@ -1,0 +1,8 @@
+/* Slurm's time format, as --checkpoint of Slurm up to 19.05 read it. No header of Slurm is needed. */
+#ifndef SYSCR_INTERVAL_H
+#define SYSCR_INTERVAL_H
+
+/* Minutes between two checkpoints, seconds rounded up; 0: none (0, UNLIMITED, INFINITE, -1); -1: no interval. */
+__attribute__((visibility("hidden"))) long interval_minutes(const char *text);
+
+#endif

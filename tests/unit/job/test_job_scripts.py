@@ -1,0 +1,53 @@
+"""Copies of batch scripts in the checkpoint directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from syscr.errors import StoreAccessError
+from syscr.job.scripts import keep_script, store_script
+
+SCRIPT = b"#!/bin/bash\n#SBATCH --time=5\necho work \xff\n"
+
+
+def test_kept_script_is_the_same_and_can_be_run(tmp_path: Path) -> None:
+    spool = tmp_path / "slurm_script"
+    spool.write_bytes(SCRIPT)
+    copy = Path(keep_script(str(tmp_path / "ck"), str(spool)))
+    assert copy.read_bytes() == SCRIPT
+    assert os.access(copy, os.X_OK)
+    assert copy == Path(store_script(str(tmp_path / "ck"), SCRIPT))
+
+
+def test_script_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreAccessError, match=r"cannot read the batch script '.*/gone': No such"):
+        keep_script(str(tmp_path), str(tmp_path / "gone"))
+
+
+def test_same_script_is_stored_once(tmp_path: Path) -> None:
+    path = store_script(str(tmp_path), SCRIPT)
+    before = os.stat(path)
+    assert store_script(str(tmp_path), SCRIPT) == path
+    assert os.stat(path).st_ino == before.st_ino
+    assert store_script(str(tmp_path), SCRIPT + b"more\n") != path
+
+
+def test_copy_that_was_altered_is_made_again(tmp_path: Path) -> None:
+    path = Path(store_script(str(tmp_path), SCRIPT))
+    path.write_text("something else")
+    assert Path(store_script(str(tmp_path), SCRIPT)).read_bytes() == SCRIPT
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_copy_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(StoreAccessError, match="No space left on device; nothing was submitted"):
+        store_script(str(tmp_path), SCRIPT, consequence="nothing was submitted")
