@@ -124,16 +124,53 @@ def measure_launch(site: Site) -> list[Comparison]:
     step = ["srun", "--ntasks=1", "--overlap"]
     task = ["/usr/local/bin/syscr", "run", "--checkpoint-dir", site.work.images, "--", "true"]
     request = {"commands": [[*step, "true"], [*step, *task]], "rounds": LAUNCHES + 1}
+    plain, ours = _time_in_job(site, request)
+    subject, beside = "`srun syscr run -- true`", "`srun true`"
+    return [Comparison(subject, ours, plain, Kind.DIFFERENCE, 0.05, beside)]
+
+
+def measure_spank(site: Site) -> list[Comparison]:
+    """A step with the SPANK plugin installed and unused, and with ``--checkpoint``, against one without it.
+
+    Slurm reads plugstack.conf for each step, so it is changed between them.
+    """
+    say(f"SPANK plugin, {LAUNCHES} times each")
+    conf = "/etc/slurm/plugstack.conf"
+    line = site.work.cluster.run("root", NODE, ["cat", conf]).stdout
+    if "syscr_spank.so" not in line:
+        raise BenchError("the SPANK plugin is switched off on this cluster")
+    site.work.write("on.conf", line)
+    site.work.write("off.conf", "")
+    step = ["srun", "--ntasks=1", "--overlap"]
+    asking = [*step, "--checkpoint=0", f"--checkpoint-dir={site.work.images}", "true"]
+    request = {
+        "commands": [[*step, "true"], [*step, "true"], asking],
+        "before": [["cp", f"{name}.conf", conf] for name in ("off", "on", "on")],
+        "rounds": LAUNCHES + 1,
+    }
+    site.work.cluster.run("root", NODE, ["chmod", "666", conf], check=True)
+    try:
+        without, unused, asked = _time_in_job(site, request)
+    finally:
+        restore = ["sh", "-c", f"chmod 644 {conf}; cp {site.work.path}/on.conf {conf}"]
+        site.work.cluster.run("root", NODE, restore, check=True)
+    beside = "`srun true` without it"
+    return [
+        Comparison("plugin there, `srun true`", unused, without, Kind.DIFFERENCE, 0.005, beside),
+        Comparison("`srun --checkpoint=0 true`", asked, without, Kind.DIFFERENCE, 0.05, beside),
+    ]
+
+
+def _time_in_job(site: Site, request: Mapping[str, object]) -> list[Series]:
+    """Time commands in turns inside of an allocation; returns the figures of each."""
     site.work.write("launch.json", json.dumps(request))
     script = f"#!/bin/sh\nexec {PYTHON} timed.py <launch.json\n"
     site.run("sbatch", "--wait", "-w", NODE, "--output=launch.out", stdin=script)
     rounds = json.loads(site.work.read("launch.out").splitlines()[-1])[1:]  # the first one warms up
-    failed = [one for pair in rounds for one in pair if one["status"]]
+    failed = [one for turns in rounds for one in turns if one["status"]]
     if failed:
         raise BenchError(f"srun ended with {failed[0]['status']}: {failed[0]['errors']}")
-    plain, ours = (Series(list_values([pair[place] for pair in rounds])) for place in (0, 1))
-    subject, beside = "`srun syscr run -- true`", "`srun true`"
-    return [Comparison(subject, ours, plain, Kind.DIFFERENCE, 0.05, beside)]
+    return [Series(list_values(list(figures))) for figures in zip(*rounds, strict=True)]
 
 
 def measure_list(site: Site) -> list[Comparison]:
@@ -194,6 +231,7 @@ GROUPS: Mapping[str, Callable[[Site], list[Comparison]]] = {
     "dmtcp": lambda site: measure_dump(site, DMTCP),
     "restart": measure_restart,
     "launch": measure_launch,
+    "spank": measure_spank,
     "list": measure_list,
     "tiny": measure_tiny,
 }
