@@ -189,6 +189,7 @@ def test_job_that_asks_for_nothing_is_as_without_the_plugin(
         assert "old" not in text
         volatile = (
             "SLURM_JOB_ID",
+            "SLURM_JOB_SLUID",
             "SLURM_JOBID",
             "SLURM_TASK_PID",
             "SLURM_JOB_START",

@@ -48,6 +48,7 @@ _SUBSTITUTION = re.compile(r"\$\([^()]*(?:\([^()]*\))?[^()]*\)")
 _FOREIGN = frozenset(
     [
         "--action-script",
+        "--bcast",
         "--ch",
         "--chd",
         "--chdir",

@@ -109,8 +109,11 @@ static void hide_variables(spank_t spank)
 }
 
 /* Why a task is left alone although it asks; NULL: it need not be. */
-static const char *find_obstacle(spank_t spank)
+static const char *find_obstacle(spank_t spank, const char *program)
 {
+    size_t length = strlen(program);
+    if (length > 0 && program[length - 1] == '/') /* Slurm adds the name to the first word, later */
+        return "a program that srun --bcast copies into a directory cannot be checkpointed (name the file)";
     if (has_variable(spank, "SLURM_HET_SIZE"))
         return "a heterogeneous job cannot be checkpointed";
     if (has_variable(spank, "SLURM_CONTAINER") || has_variable(spank, "SLURM_CONTAINER_ID"))
@@ -202,7 +205,7 @@ void task_wrap(spank_t spank, const char *command)
         return;
     if (given[CHECKPOINT_DIR] != NULL)
         spank_setenv(spank, "SLURM_CHECKPOINT_IMAGE_DIR", given[CHECKPOINT_DIR], 1);
-    const char *obstacle = find_obstacle(spank);
+    const char *obstacle = find_obstacle(spank, argv[0]);
     if (obstacle == NULL)
         obstacle = check_command(command, interpreter, sizeof interpreter);
     if (obstacle != NULL)
