@@ -19,6 +19,7 @@ from syscr.clock import SystemClock
 from syscr.errors import (
     ImageNotFoundError,
     RestartError,
+    StoreLockedError,
     StoreNotFoundError,
     SyscrError,
 )
@@ -46,6 +47,10 @@ from syscr.settings import Settings
 from syscr.units import format_time
 
 log = logging.getLogger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.5  # so that rank 0 is the one that decides, as a rule
+_WAIT_SECONDS = 0.25
+_PURPOSE = "decide what a life continues from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +173,45 @@ class TaskRunner:
         if record is None:
             if place.restart_count == 0 and options.restart_dir is None:
                 return None
-            selection = self._select(options, place, store, key)
-            found_in = selection.image.checkpoint_dir if selection else options.checkpoint_dir
-            record = store.create_record(key, name, build_decision(selection, found_in))
+            record = self._decide_once(options, place, store, key)
         image_id, checkpoint_dir = read_decision(record)
         if image_id is None:
             return None
         return self.open_store(checkpoint_dir or options.checkpoint_dir).get_image(image_id)
+
+    def _decide_once(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
+    ) -> Mapping[str, object]:
+        """Decide what this life continues from; of several ranks one does, and verifies, the others wait.
+
+        Who decides holds the lease of the line: another one takes its place where it dies. What a
+        checkpoint of the life before has left there keeps nobody waiting.
+        """
+        name = decision_name(place.number, place.restart_count)
+        if place.task_count == 1:
+            return self._decide(options, place, store, key)
+        seconds = 0.0 if place.rank == 0 else _FIRST_WAIT_SECONDS
+        while True:
+            self.clock.sleep(seconds)
+            record = store.read_record(key, name)
+            if record is not None:
+                return record
+            try:
+                with store.lock(key, purpose=_PURPOSE):
+                    record = store.read_record(key, name)
+                    return self._decide(options, place, store, key) if record is None else record
+            except StoreLockedError:
+                if f"({_PURPOSE})" not in (store.find_holder(key) or f"({_PURPOSE})"):
+                    return self._decide(options, place, store, key)
+                seconds = _WAIT_SECONDS * (1 + place.rank % 8 / 8)  # not all at the same moment
+
+    def _decide(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
+    ) -> Mapping[str, object]:
+        selection = self._select(options, place, store, key)
+        found_in = selection.image.checkpoint_dir if selection else options.checkpoint_dir
+        name = decision_name(place.number, place.restart_count)
+        return store.create_record(key, name, build_decision(selection, found_in))
 
     def _select(
         self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey

@@ -91,6 +91,7 @@ class Job:
             TaskStarter(Launcher(str(self.installed)), self.environ, ("/bin/syscr",)),
             self.environ,
             self.warnings.append,
+            self.clock,
         )
         values: dict[str, Any] = {"backend": "fake"}
         run_options = RunOptions(tuple(command), self.directory, **(values | options))

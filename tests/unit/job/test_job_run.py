@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from syscr.errors import (
 from syscr.job import fresh
 from syscr.job.agent import AgentRequest
 from syscr.job.launcher import digest_binary
+from syscr.job.run import _FIRST_WAIT_SECONDS, _PURPOSE, _WAIT_SECONDS
 from syscr.model import FileState, HostFacts
 from syscr.ports import LaunchPlan, Store, StoreKey
 from syscr.testing.backend import IMAGE_FILE, FakeBackend
@@ -252,6 +254,39 @@ def test_all_ranks_of_a_life_continue_from_the_same_image(job: Job) -> None:
     specs.append(wire.decode_task_spec(option(job.run(step._replace(rank=1)), "--task")))
     assert [spec.restored_from for spec in specs] == [first.image_id] * 2
     assert [spec.rank for spec in specs] == [0, 1]
+
+
+def test_rank_waits_while_another_one_decides_and_verifies_nothing_itself(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = job.publish(0, 1, step="0")
+    newer = job.publish(0, 1, step="0")
+    key, step = StoreKey("12", "0"), AGAIN._replace(step="0", rank=1, task_count=2)
+    lease = ExitStack()
+    lease.enter_context(job.store.lock(key, purpose=_PURPOSE))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        """At the third sleep outside of the lock's own the other rank has decided."""
+        job.clock.advance(seconds)
+        slept.append(seconds)
+        if slept.count(1.125 * _WAIT_SECONDS) == 2:
+            decision = {"image_id": image.image_id, "checkpoint_dir": job.directory}
+            job.store.create_record(key, "decision-12.1", decision)
+            lease.close()
+
+    monkeypatch.setattr(job.clock, "sleep", sleep)
+    spec = wire.decode_task_spec(option(job.run(step), "--task"))
+    assert spec.restored_from == image.image_id != newer.image_id
+    assert slept[0] == _FIRST_WAIT_SECONDS
+
+
+def test_lease_that_a_checkpoint_has_left_keeps_no_rank_waiting(job: Job) -> None:
+    image = job.publish(0, 1, step="0")
+    step = AGAIN._replace(step="0", rank=1, task_count=2)
+    with job.store.lock(StoreKey("12", "0"), purpose="checkpoint"):
+        spec = wire.decode_task_spec(option(job.run(step), "--task"))
+    assert spec.restored_from == image.image_id
 
 
 @pytest.mark.parametrize(("rank", "count"), [(0, 1), (2, 3), (5, 2)])
