@@ -50,6 +50,7 @@ class Plan:
         tasks: The tasks that are dumped.
         resident_bytes: Their memory: about the image's size.
         origin_dir: The job's own checkpoint directory, where its records are.
+        is_sharing: Whether several tasks write the same file.
     """
 
     target: Target
@@ -60,6 +61,7 @@ class Plan:
     tasks: tuple[TaskSpec, ...]
     resident_bytes: int
     origin_dir: str
+    is_sharing: bool = False
 
     @property
     def step(self) -> str:
@@ -144,6 +146,7 @@ class Dumper:
             tasks=rank_order([task for task in tasks if task.step == step]),
             resident_bytes=sum(report.resident_bytes for report in reports),
             origin_dir=chosen.checkpoint_dir,
+            is_sharing=_is_sharing(reports),
         )
 
     def _refuse_busy(self, target: Target, key: StoreKey, store: Store) -> None:
@@ -206,7 +209,8 @@ class Dumper:
                     plan.job,
                     step=plan.step,
                     staging_dir=staging,
-                    hold_seconds=HOLD_SECONDS if hold else 0.0,
+                    hold_seconds=HOLD_SECONDS if hold or plan.is_sharing else 0.0,
+                    together=plan.is_sharing and not hold,
                     timeout_seconds=request.max_wait_seconds,
                     progress=progress,
                 )
@@ -276,6 +280,12 @@ class Dumper:
         """End the dumped tasks; their step stays until Slurm ends it."""
         log.info("end the tasks of %s: %s", plan.target, reason)
         return self.workers.finish(plan.job, step=plan.step, action="kill")
+
+
+def _is_sharing(reports: Sequence[NodeReport]) -> bool:
+    """Whether several tasks write one file; of node-local ones that is a guess, which costs some time."""
+    paths = [path for report in reports for path in report.written]
+    return len(set(paths)) < len(paths)
 
 
 def _add_publish_time(image: Image, seconds: float) -> Image:

@@ -575,6 +575,7 @@ class NodeReport:
         resident_bytes: Their resident memory (inspect).
         error: Code, message and hint where the node failed; None where it did not.
         is_waiting: Whether the worker waits for another request.
+        written: Paths that tasks have open for writing, once per task; of steps of several tasks (inspect).
     """
 
     node: str
@@ -591,3 +592,4 @@ class NodeReport:
     resident_bytes: int = 0
     error: dict[str, object] | None = None
     is_waiting: bool = False
+    written: tuple[str, ...] = ()

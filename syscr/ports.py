@@ -265,6 +265,7 @@ class Workers(Protocol):
         hold_seconds: float,
         timeout_seconds: float,
         progress: Callable[[Mapping[str, object]], None],
+        together: bool = False,
     ) -> tuple[NodeReport, ...]:
         """Dump all tasks of a step into ``staging_dir/data/<rank>/``, sync and digest them.
 
@@ -279,6 +280,8 @@ class Workers(Protocol):
                 when the time is over they go on by themselves.
             timeout_seconds: Limit for the whole.
             progress: Called with ``{"type", "node", ...}`` objects as they come.
+            together: End the hold once all tasks are dumped, so that none writes to what another one is
+                still to be dumped with; ``finish`` is not called.
 
         Raises:
             CheckpointError, CheckpointTimeoutError: Dump failed; tasks run on.

@@ -65,6 +65,7 @@ class WorkerRequest:
         run_dir: Private directory of the task for ``confirm``, whose ``staging_dir`` is the image.
         keep_seconds: How long the worker waits for the next request on standard input after this one;
             0: it leaves.
+        together: End the hold of a dump as soon as all nodes have dumped.
         nodes: Nodes that are meant, where the request goes to several; none: all. Others leave.
     """
 
@@ -79,6 +80,7 @@ class WorkerRequest:
     run_dir: str = ""
     keep_seconds: float = 0.0
     nodes: tuple[str, ...] = ()
+    together: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no worker can do."""

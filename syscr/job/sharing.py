@@ -14,7 +14,8 @@ from pathlib import Path
 
 from syscr.errors import RestartError
 from syscr.model import FileState, TaskImage, TaskSpec
-from syscr.ports import Clock
+from syscr.ports import Clock, TaskControl
+from syscr.procfs.files import FileKind, list_open_files
 from syscr.waiting import wait_until
 
 MEET_SECONDS = 120.0
@@ -59,6 +60,18 @@ def choose_part(task: TaskImage, shared: Mapping[str, SharedFile]) -> TaskImage:
         elif common.owner == task.rank:
             kept.append(replace(file, size_bytes=common.size_bytes))
     return replace(task, open_files=tuple(kept))
+
+
+def list_written(task: TaskControl) -> frozenset[str]:
+    """Return the files that a live task of several has open for writing; empty where it is the only one."""
+    if task.spec.task_count == 1:
+        return frozenset()
+    return frozenset(
+        file.path
+        for pid in task.pids()
+        for file in list_open_files(pid)
+        if file.kind is FileKind.REGULAR and file.writable and not file.is_deleted
+    )
 
 
 def meet(spec: TaskSpec, clock: Clock, *, timeout_seconds: float = MEET_SECONDS) -> None:

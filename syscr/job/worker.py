@@ -24,6 +24,7 @@ from syscr.errors import CheckpointError, StoreFullError, SyscrError
 from syscr.job.control import LauncherControl, find_tasks
 from syscr.job.launcher import digest_binary
 from syscr.job.meeting import mark_ended, wait_for_others
+from syscr.job.sharing import list_written
 from syscr.model import Finding, ImageFile, NodeReport, Severity, TaskImage, Timings
 from syscr.ports import Backend, Clock
 from syscr.procfs.host import read_host_facts
@@ -110,6 +111,7 @@ class NodeWorker:
             tasks=tuple(task.spec for task in tasks),
             findings=tuple(replace(finding, node=self.node) for finding in findings),
             host=read_host_facts(self.node),
+            written=tuple(path for task in tasks for path in list_written(task)),
             processes=processes,
             resident_bytes=resident,
         )
@@ -157,10 +159,14 @@ class NodeWorker:
             if failures:
                 raise failures[0]  # leaving lets all tasks go on
             dumped = [result for result in results if not isinstance(result, SyscrError)]
+            if request.together:
+                self._meet(request, request.timeout_seconds - (time.monotonic() - started))
+                dumping.resume()
             before = time.monotonic()
             files = self._digest_files(request.staging_dir, tasks, dumping.count)
             now = time.monotonic()
-            self._meet(request, request.timeout_seconds - (now - started))
+            if not request.together:
+                self._meet(request, request.timeout_seconds - (now - started))
         frozen = [timing.frozen_us for _, timing, _ in dumped if timing.frozen_us is not None]
         state = dumped[0][0].state
         return NodeReport(
@@ -274,6 +280,7 @@ class _Dumping:
         self._tasks = tasks
         self._digested: int | None = None
         self._held: list[LauncherControl] = []
+        self._guard = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -295,6 +302,13 @@ class _Dumping:
             results = [_outcome(job.result) for job in jobs]
         self._digested = 0
         return results
+
+    def resume(self) -> None:
+        """End the hold of all tasks."""
+        with self._guard:  # no renewal may come after it
+            self._held.clear()
+        for task in self._tasks:
+            task.resume()
 
     def _dump(self, task: LauncherControl) -> tuple[TaskImage, Timings, tuple[str, ...]]:
         result = self._worker.dump_task(task, self._request)
@@ -318,8 +332,9 @@ class _Dumping:
             self._worker.emit(wire.encode_progress(self._worker.node, phase, done, total))
             if self._held and time.monotonic() - renewed > self._request.hold_seconds / 3:
                 renewed = time.monotonic()
-                for task in tuple(self._held):
-                    _outcome(functools.partial(task.hold, self._request.hold_seconds))
+                with self._guard:
+                    for task in self._held:
+                        _outcome(functools.partial(task.hold, self._request.hold_seconds))
 
 
 def _launcher_facts(task: LauncherControl) -> dict[str, object]:

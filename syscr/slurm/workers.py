@@ -89,6 +89,7 @@ class SrunWorkers:
         hold_seconds: float,
         timeout_seconds: float,
         progress: Progress,
+        together: bool = False,
     ) -> tuple[NodeReport, ...]:
         """Dump the tasks of a step; see ``ports.Workers.dump``."""
         there = self._on_nodes_of(job, step)
@@ -100,6 +101,7 @@ class SrunWorkers:
             hold_seconds=hold_seconds,
             timeout_seconds=timeout_seconds,
             node_count=len(there.nodes),
+            together=together,
             keep_seconds=hold_seconds and hold_seconds + _START_SECONDS,
         )
         try:

@@ -24,6 +24,8 @@ class FakeWorkers:
         held: (number, step) of the tasks that stand still.
         killed: (number, step) of the tasks that were ended.
         kept: Numbers of the jobs whose workers wait.
+        together: (number, step) of the tasks that went on only when all were dumped.
+        written: Node -> what its tasks have open for writing.
         calls: What was asked, in order, as ("dump", number, step).
     """
 
@@ -37,6 +39,8 @@ class FakeWorkers:
         self.held: set[tuple[int, str]] = set()
         self.killed: set[tuple[int, str]] = set()
         self.kept: set[int] = set()
+        self.together: set[tuple[int, str]] = set()
+        self.written: dict[str, tuple[str, ...]] = {}
         self.calls: list[tuple[object, ...]] = []
 
     def inspect(
@@ -54,6 +58,7 @@ class FakeWorkers:
                 host=HostFacts(node, architecture="x86_64"),
                 processes=len(self._on(job, node, step)),
                 resident_bytes=1 << 20,
+                written=self.written.get(node, ()),
             )
             for node in job.nodes
         )
@@ -67,6 +72,7 @@ class FakeWorkers:
         hold_seconds: float,
         timeout_seconds: float,
         progress: Progress,
+        together: bool = False,
     ) -> tuple[NodeReport, ...]:
         """Describe each task as dumped; hold them where that is asked for."""
         del timeout_seconds
@@ -79,7 +85,9 @@ class FakeWorkers:
             report = NodeReport(node, tasks=tasks, images=images, host=host)
             reports.append(replace(self.reports.get(node, report), node=node))
             progress({"type": "progress", "node": node, "phase": "dump", **_BYTES})
-        if hold_seconds > 0:
+        if together:
+            self.together.add((job.number, step))
+        elif hold_seconds > 0:
             self.held.add((job.number, step))
         return tuple(reports)
 

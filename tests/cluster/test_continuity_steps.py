@@ -126,9 +126,12 @@ def test_tasks_that_append_to_one_file_leave_no_gap_and_no_repeat(work: Work) ->
         "job.sh", f"#!/bin/bash\n#SBATCH -N2 -n{TASKS} --output=job.txt\n{srun}\n", mode="755"
     )
     job = work.run("sbatch", "--parsable", "job.sh").stdout.strip()
-    for count in (40, 160):
+    for count, verb in ((40, "vacate"), (160, "checkpoint"), (400, "checkpoint")):
         work.wait_for_lines("shared.txt", count)
-        work.checkpoint(f"{job}.0", "vacate")
+        work.checkpoint(f"{job}.0", verb)
+        if verb == "checkpoint":  # they write at once what must not be there twice
+            work.wait_for_lines("shared.txt", work.count_lines("shared.txt") + 20)
+            work.cancel(job)
         work.cluster.wait_for_end(job)
         job = work.restart(f"{job}.0")["job_id"]
     work.finish(job)

@@ -516,3 +516,19 @@ def test_time_of_publication_is_in_the_result(world: World) -> None:
     timings = result.image.manifest.timings
     assert timings.publish_seconds == pytest.approx(2.5)
     assert timings.total_seconds >= 2.5
+
+
+@pytest.mark.parametrize(
+    ("written", "is_together"), [(("/log", "/log"), True), (("/log.0", "/log.1"), False)]
+)
+def test_tasks_that_write_one_file_stand_still_together(
+    world: World, written: tuple[str, ...], is_together: bool
+) -> None:
+    world.add_job()
+    world.workers.written["c1"] = written
+    checkpoint(world)
+    assert bool(world.workers.together) is is_together
+    assert world.workers.held == set()
+    world.workers.together.clear()
+    vacate(world)  # stands still to the end anyway
+    assert world.workers.together == set()

@@ -256,6 +256,36 @@ def test_node_that_holds_waits_no_longer_than_the_checkpoint_may_take(node: Node
     assert 45 < sum(node.clock.sleeps) <= 50
 
 
+def test_tasks_dumped_together_go_on_before_the_digest(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [node.add(rank) for rank in range(2)]
+    seen: list[list[str]] = []
+    real = NodeWorker._digest_files
+
+    def digest(self: NodeWorker, *arguments: Any) -> Any:
+        seen.extend(list(task.acts) for task in tasks)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(NodeWorker, "_digest_files", digest)
+    assert node.ask("dump", hold_seconds=30, together=True).error is None
+    assert seen == [["hold", "resume"]] * 2
+
+
+def test_inspect_names_what_tasks_of_a_step_have_open_for_writing(
+    node: Node, tmp_path: Path
+) -> None:
+    for rank in range(2):
+        task = node.add(rank)
+        task.spec = replace(task.spec, task_count=2)
+    with (tmp_path / "log").open("a"), (tmp_path / "input").open("w"):
+        pass
+    with (tmp_path / "log").open("a"), (tmp_path / "input").open():
+        written = node.ask("inspect").written
+    assert written.count(str(tmp_path / "log")) == 2
+    assert str(tmp_path / "input") not in written
+
+
 def test_node_without_hold_waits_for_nobody(node: Node) -> None:
     node.add()
     assert node.ask("dump", node_count=2).error is None
