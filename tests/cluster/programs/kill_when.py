@@ -48,11 +48,13 @@ def children(pid: int) -> list[int]:
 
 
 def is_ending() -> bool:
-    """Whether the command runs the step that ends the tasks after their image is published."""
+    """Whether the image is published and the command's step still runs, which is to end the tasks."""
+    if not set(find("2*")) - before:
+        return False
     for child in children(started.pid if started else 0):
         try:
             with open(f"/proc/{child}/cmdline") as file:
-                if '"kill"' in file.read():
+                if '"inspect"' in file.read():
                     return True
         except OSError:
             continue
