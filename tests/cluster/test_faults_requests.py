@@ -105,7 +105,7 @@ def test_of_two_checkpoints_at_the_same_time_one_is_refused(work: Work) -> None:
     assert codes[0] == 0, "\n".join(map(str, answers))
     for answer in answers:
         if answer.exit_code == 57:
-            _refused(answer, 57, patient.job_id, "held by process", "still running")
+            _refused(answer, 57, patient.job_id, "by process", "still running")
         elif answer.exit_code == 5:  # it looked while the other was dumping
             _refused(answer, 5, "is being dumped already", "still running")
         else:
