@@ -254,13 +254,13 @@ class CheckpointManager:
     def _find_dumper(self, target: Target) -> Dumper | NativeDumper:
         """Return what dumps a job: Slurm itself where it can and the job was not started by syscr."""
         if self.native is not None and self.native.takes(target):
-            return self.native.dumper
+            return self.native.build_dumper()
         return self.dumper
 
     def _find_restarter(self, image: Image) -> Restarter | NativeRestarter:
         """Return what brings an image back: Slurm itself if it wrote it."""
         if self.native is not None and self.native.made(image):
-            return self.native.restarter
+            return self.native.build_restarter()
         return self.restarter
 
     def _select(self, request: RestartRequest, progress: Progress | None) -> Selection:

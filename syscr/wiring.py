@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from syscr.manager import CheckpointManager
     from syscr.model import Image, Target
     from syscr.native.choice import NativeWay
+    from syscr.native.dumping import NativeDumper
+    from syscr.native.restarting import NativeRestarter
     from syscr.ports import (
         Backend,
         Capabilities,
@@ -158,37 +160,46 @@ def _build_native(
     stores: Callable[[], tuple[Store, ...]],
     remember: Callable[[str], None],
 ) -> NativeWay:
-    """Return Slurm's own checkpoints; nothing is asked yet."""
-    import functools
-
+    """Return Slurm's own checkpoints; nothing is asked yet, and what few jobs need is not imported."""
     from syscr.clock import SystemClock
     from syscr.native.choice import NativeWay
-    from syscr.native.dumping import NativeDumper
-    from syscr.native.naming import name_own
-    from syscr.native.ordering import DumpOrder
-    from syscr.native.planning import NativePlanner
-    from syscr.native.restarting import NativeRestarter
-    from syscr.store.digest import sync_and_digest
-    from syscr.store.tree import read_tree
 
     controller, clock = _build_controller(settings), SystemClock()
-    planner = NativePlanner(
-        controller,
-        scheduler,
-        open_store,
-        os.getuid(),
-        _user_name(),
-        settings.checkpoint_dir,
-        name_own(os.environ),
-    )
-    order = DumpOrder(controller, scheduler, clock, lambda folder: read_tree(folder).sizes)
-    digest = functools.partial(sync_and_digest, algorithm=settings.digest)
+
+    def build_dumper() -> NativeDumper:
+        import functools
+
+        from syscr.native.dumping import NativeDumper
+        from syscr.native.naming import name_own
+        from syscr.native.ordering import DumpOrder
+        from syscr.native.planning import NativePlanner
+        from syscr.store.digest import sync_and_digest
+        from syscr.store.tree import read_tree
+
+        planner = NativePlanner(
+            controller,
+            scheduler,
+            open_store,
+            os.getuid(),
+            _user_name(),
+            settings.checkpoint_dir,
+            name_own(os.environ),
+        )
+        order = DumpOrder(controller, scheduler, clock, lambda folder: read_tree(folder).sizes)
+        digest = functools.partial(sync_and_digest, algorithm=settings.digest)
+        return NativeDumper(planner, order, scheduler, clock, digest, settings.digest, remember)
+
+    def build_restarter() -> NativeRestarter:
+        from syscr.native.restarting import NativeRestarter
+
+        return NativeRestarter(controller, scheduler, clock)
+
     return NativeWay(
         controller,
         scheduler,
         stores,
-        NativeDumper(planner, order, scheduler, clock, digest, settings.digest, remember),
-        NativeRestarter(controller, scheduler, clock),
+        build_dumper,
+        build_restarter,
         is_allowed=settings.native_use == "auto",
     )
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from syscr.errors import StoreError
 from syscr.model import Image, Target
-from syscr.native.dumping import NativeDumper
 from syscr.native.naming import NAME
-from syscr.native.restarting import NativeRestarter
 from syscr.ports import CheckpointController, Scheduler, Store, StoreKey
 from syscr.selection import CONTINUES, SUBMISSION
+
+if TYPE_CHECKING:
+    from syscr.native.dumping import NativeDumper
+    from syscr.native.restarting import NativeRestarter
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +28,16 @@ class NativeWay:
         controller: Slurm's commands.
         scheduler: Slurm.
         stores: Returns the stores that this user is known to use.
-        dumper: Writes images.
-        restarter: Brings jobs back.
+        build_dumper: Returns what writes images; called where it is needed, as few jobs do.
+        build_restarter: Returns what brings jobs back; as before.
         is_allowed: Whether the settings allow it.
     """
 
     controller: CheckpointController
     scheduler: Scheduler
     stores: Callable[[], tuple[Store, ...]]
-    dumper: NativeDumper
-    restarter: NativeRestarter
+    build_dumper: Callable[[], NativeDumper]
+    build_restarter: Callable[[], NativeRestarter]
     is_allowed: bool = True
 
     def takes(self, target: Target) -> bool:

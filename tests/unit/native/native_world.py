@@ -80,7 +80,7 @@ class World:
         self.restarter = NativeRestarter(self.controller, self.scheduler, self.clock)
         self.way = NativeWay(
             self.controller, self.scheduler, lambda: (self.open_store(str(self.folder)),),
-            self.dumper, self.restarter,
+            lambda: self.dumper, lambda: self.restarter,
         )  # fmt: skip
 
     def open_store(self, path: str) -> DirectoryStore:
