@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 HOLD_SECONDS = 30.0
 """How long tasks stand still at most when nobody ends the hold; workers renew it while they digest."""
 
-_MARGIN_BYTES = 64 << 20
+MARGIN_BYTES = 64 << 20
+"""Room that an image needs beside the tasks' memory."""
+
 _IDLE_SECONDS = 60.0
 
 Progress = Callable[[Mapping[str, object]], None]
@@ -198,7 +200,7 @@ class Dumper:
         with plan.store.lock(plan.key, purpose="checkpoint") as warnings:
             image_id = plan.store.new_image_id()
             staging = plan.store.open_staging(
-                plan.key, image_id, needed_bytes=plan.resident_bytes + _MARGIN_BYTES
+                plan.key, image_id, needed_bytes=plan.resident_bytes + MARGIN_BYTES
             )
             held = False
             pool = ThreadPoolExecutor(1, "describe")
@@ -216,7 +218,7 @@ class Dumper:
                 )
                 held = hold
                 _check_complete(plan, reports)
-                self._check_deadline(plan, request, started)
+                check_deadline(plan, request, self.clock.monotonic() - started)
                 progress({"type": "phase", "phase": "publish"})
                 seconds = self.clock.monotonic() - started
                 manifest = build_manifest(parts.result(), reports, merge_timings(reports, seconds))
@@ -256,14 +258,6 @@ class Dumper:
             tags=request.tags,
         )
 
-    def _check_deadline(self, plan: Plan, request: CheckpointRequest, started: float) -> None:
-        took = self.clock.monotonic() - started
-        if took > request.max_wait_seconds:
-            raise CheckpointTimeoutError(
-                f"cannot checkpoint {plan.target}: it took {took:.1f} s, limit "
-                f"{request.max_wait_seconds:g} s; the job is still running and nothing was published"
-            )
-
     def _give_up(self, plan: Plan, staging: str, *, held: bool) -> None:
         """Let the tasks go on and remove what was written; faults here must not hide the first one."""
         try:
@@ -271,15 +265,33 @@ class Dumper:
                 self.workers.finish(plan.job, step=plan.step, action="resume")
         except SyscrError as error:
             log.warning("cannot end the hold of %s (it ends by itself): %s", plan.target, error)
-        try:
-            plan.store.discard_staging(staging)
-        except SyscrError as error:
-            log.warning("cannot remove staging '%s': %s", staging, error)
+        discard_staging(plan, staging)
 
     def end(self, plan: Plan, reason: str) -> tuple[NodeReport, ...]:
         """End the dumped tasks; their step stays until Slurm ends it."""
         log.info("end the tasks of %s: %s", plan.target, reason)
         return self.workers.finish(plan.job, step=plan.step, action="kill")
+
+
+def check_deadline(plan: Plan, request: CheckpointRequest, took_seconds: float) -> None:
+    """Refuse to publish an image that took longer than it may; the job runs on.
+
+    Raises:
+        CheckpointTimeoutError: It did.
+    """
+    if took_seconds > request.max_wait_seconds:
+        raise CheckpointTimeoutError(
+            f"cannot checkpoint {plan.target}: it took {took_seconds:.1f} s, limit "
+            f"{request.max_wait_seconds:g} s; the job is still running and nothing was published"
+        )
+
+
+def discard_staging(plan: Plan, staging: str) -> None:
+    """Remove what was written; a fault here must not hide the first one."""
+    try:
+        plan.store.discard_staging(staging)
+    except SyscrError as error:
+        log.warning("cannot remove staging '%s': %s", staging, error)
 
 
 def _is_sharing(reports: Sequence[NodeReport]) -> bool:

@@ -143,6 +143,14 @@ class JobState(StrEnum):
     RESV_DEL_HOLD = "RESV_DEL_HOLD"
     UNKNOWN = "UNKNOWN"
 
+    @classmethod
+    def parse(cls, text: str) -> JobState:
+        """Read a state as Slurm prints it; UNKNOWN for any other text."""
+        try:
+            return cls(text)
+        except ValueError:
+            return cls.UNKNOWN
+
     @property
     def is_final(self) -> bool:
         """Whether the job has ended; False for UNKNOWN: unknown is not finished."""

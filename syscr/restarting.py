@@ -22,6 +22,7 @@ from syscr.model import Image, Job, JobId, JobState
 from syscr.ports import Clock, Scheduler, Store, StoreKey, SubmitOptions
 from syscr.request import RestartRequest
 from syscr.result import RestartResult
+from syscr.returning import build_alive_error, describe_waiting
 from syscr.selection import (
     CONTINUES,
     CURRENT,
@@ -296,10 +297,7 @@ class Restarter:
         back = wait_until(self.clock, is_back, timeout_seconds=request.wait_seconds)
         warnings: tuple[str, ...] = ()
         if not back and request.wait_seconds > 0:
-            warnings = (
-                f"job {job_id} is still {job.raw_state} ({job.reason}) after "
-                f"{request.wait_seconds:g} s; it continues from the image as soon as it starts",
-            )
+            warnings = (describe_waiting(job, request.wait_seconds),)
         return RestartResult(
             image=image,
             job_id=job_id,
@@ -350,7 +348,7 @@ def _can_requeue(image: Image) -> bool:
 def _refuse_alive(job: Job, image: Image) -> None:
     if job.state.is_final:
         return
-    hint = f"end it first: 'syscr vacate {job.job_id}' (keeps its work) or 'scancel {job.job_id}'"
+    hint = ""
     if job.state.is_waiting and "held" in job.reason.lower():
         hint = f"it is held and continues by itself after 'scontrol release {job.job_id}'; to use another "
         hint += f"image 'scancel {job.job_id}' first"
@@ -358,13 +356,7 @@ def _refuse_alive(job: Job, image: Image) -> None:
         hint = f"it continues by itself when it starts; to use another image 'scancel {job.job_id}' first"
     elif job.state is JobState.COMPLETING:
         hint = "it is just ending; try again in a few seconds"
-    raise JobStateError(
-        f"cannot restart from image '{image.image_id}': job {job.job_id} is {job.raw_state}; two live "
-        "copies would write the same files",
-        hint=hint,
-        state=job.raw_state,
-        allowed=["ended"],
-    )
+    raise build_alive_error(job, image, hint)
 
 
 def _failed(job: Job, reason: str, image: Image) -> RestartError:
@@ -394,11 +386,9 @@ def _options(image: Image, stick_to_nodes: bool) -> tuple[str, ...]:
 
 def _slurm_options(image: Image) -> tuple[str, ...]:
     """Return what Slurm knew of a job's options; those of the SPANK plugin are in the script then."""
-    return tuple(
-        word
-        for word in image.manifest.submission.options
-        if not word.startswith(("--checkpoint=", "--checkpoint-dir="))
-    )
+    from syscr.slurm.options import is_own_word  # only a new job needs it
+
+    return tuple(word for word in image.manifest.submission.options if not is_own_word(word))
 
 
 def _outputs(image: Image) -> tuple[str, str]:

@@ -80,9 +80,7 @@ def meet(spec: TaskSpec, clock: Clock, *, timeout_seconds: float = MEET_SECONDS)
     Raises:
         RestartError: One of them cannot, or does not come; this one must not run either.
     """
-    folder = _meeting_dir(spec)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / str(spec.rank)).touch(mode=0o600)
+    folder = _sign(spec, str(spec.rank))
     wanted = {str(rank) for rank in range(spec.task_count)}
 
     def is_over() -> bool:
@@ -108,11 +106,12 @@ def meet(spec: TaskSpec, clock: Clock, *, timeout_seconds: float = MEET_SECONDS)
 
 def mark_failed(spec: TaskSpec) -> None:
     """Tell tasks that wait, or will, that this one does not come back. Raises OSError."""
-    folder = _meeting_dir(spec)
+    _sign(spec, f"{_FAILED}{spec.rank}")
+
+
+def _sign(spec: TaskSpec, name: str) -> Path:
+    """Leave a name in the folder of one life of the step, beside those of its tasks; return the folder."""
+    folder = Path(spec.run_dir).with_name(f"{spec.number}.{spec.restart_count}.meeting")
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / f"{_FAILED}{spec.rank}").touch(mode=0o600)
-
-
-def _meeting_dir(spec: TaskSpec) -> Path:
-    """Return the folder of one life of the step, beside the folders of its tasks."""
-    return Path(spec.run_dir).with_name(f"{spec.number}.{spec.restart_count}.meeting")
+    (folder / name).touch(mode=0o600)
+    return folder

@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syscr.assemble import Parts, build_manifest, build_submission
-from syscr.dumping import Plan, Progress
+from syscr.dumping import MARGIN_BYTES, Plan, Progress, check_deadline, discard_staging
 from syscr.errors import (
-    CheckpointTimeoutError,
     JobNotFoundError,
     SchedulerError,
     StoreError,
-    SyscrError,
 )
 from syscr.model import Image, ImageFile, JobDetails, JobId, NodeReport, TaskImage, Timings
 from syscr.native.naming import DATA, name_target
@@ -29,8 +27,6 @@ from syscr.ports import Clock, Scheduler
 from syscr.request import CheckpointRequest
 
 log = logging.getLogger(__name__)
-
-_MARGIN_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ class NativeDumper:
         created_at = self.clock.now()
         with plan.store.lock(plan.key, purpose="checkpoint") as warnings:
             image_id = plan.store.new_image_id()
-            staging = plan.store.open_staging(plan.key, image_id, needed_bytes=_MARGIN_BYTES)
+            staging = plan.store.open_staging(plan.key, image_id, needed_bytes=MARGIN_BYTES)
             try:
                 paths = self.order.write(
                     plan, staging, max_wait_seconds=request.max_wait_seconds, progress=progress
@@ -106,7 +102,7 @@ class NativeDumper:
                 progress({"type": "phase", "phase": "digest"})
                 files = self.digest(staging, paths)
                 digested = self.clock.monotonic()
-                self._check_deadline(plan, request, started)
+                check_deadline(plan, request, digested - started)
                 progress({"type": "phase", "phase": "publish"})
                 parts = self._describe(plan, request, image_id, created_at)
                 timings = Timings(
@@ -118,7 +114,7 @@ class NativeDumper:
                 image = plan.store.publish(staging, build_manifest(parts, (report,), timings))
                 self.remember(plan.store.checkpoint_dir)
             except BaseException:
-                _give_up(plan, staging)
+                discard_staging(plan, staging)
                 raise
         return image, tuple(warnings)
 
@@ -168,19 +164,3 @@ class NativeDumper:
             files=tuple(files),
             tool_version=self.order.controller.probe().tool_version,
         )
-
-    def _check_deadline(self, plan: Plan, request: CheckpointRequest, started: float) -> None:
-        took = self.clock.monotonic() - started
-        if took > request.max_wait_seconds:
-            raise CheckpointTimeoutError(
-                f"cannot checkpoint {plan.target}: it took {took:.1f} s, limit "
-                f"{request.max_wait_seconds:g} s; the job is still running and nothing was published"
-            )
-
-
-def _give_up(plan: Plan, staging: str) -> None:
-    """Remove what was written; a fault here must not hide the first one."""
-    try:
-        plan.store.discard_staging(staging)
-    except SyscrError as error:
-        log.warning("cannot remove staging '%s': %s", staging, error)

@@ -20,7 +20,6 @@ from syscr.dumping import Progress
 from syscr.errors import (
     ImageCorruptError,
     JobNotFoundError,
-    JobStateError,
     OperationUnsupportedError,
     RestartError,
     RestartTimeoutError,
@@ -32,6 +31,7 @@ from syscr.native.naming import DATA, NAME, find_image_files, name_target
 from syscr.ports import Acceptance, CheckpointController, Clock, Scheduler, Store, SubmitOptions
 from syscr.request import RestartRequest
 from syscr.result import RestartResult
+from syscr.returning import build_alive_error, describe_waiting
 from syscr.selection import Selection
 from syscr.waiting import wait_until
 
@@ -78,7 +78,7 @@ class NativeRestarter:
         started = self.clock.monotonic()
         job = self._find_job(selection.image)
         if job is not None and not job.state.is_final and job.state is not JobState.COMPLETING:
-            raise _alive(job, selection.image)
+            raise build_alive_error(job, selection.image)
         if request.dry_run:
             return self._result(selection, request, "planned", job)
         if selection.image.manifest.step != "batch":
@@ -198,7 +198,7 @@ class NativeRestarter:
         number = image.manifest.number
         job = self._find_job(image)
         if answer is Acceptance.ALIVE and job is not None:
-            return _alive(job, image)
+            return build_alive_error(job, image)
         purge = self.controller.purge_seconds()
         hint = "try again in a minute"
         if purge == 0:
@@ -252,11 +252,7 @@ class NativeRestarter:
         result = self._result(selection, request, state, job)
         warnings = result.warnings
         if state == "pending" and job is not None and request.wait_seconds > 0:
-            warnings = (
-                *warnings,
-                f"job {job_id} is still {job.raw_state} ({job.reason}) after "
-                f"{request.wait_seconds:g} s; it continues from the image as soon as it starts",
-            )
+            warnings = (*warnings, describe_waiting(job, request.wait_seconds))
         waited = self.clock.monotonic() - started
         return replace(result, job_id=job_id, warnings=warnings, wait_seconds=waited)
 
@@ -317,13 +313,3 @@ class NativeRestarter:
             skipped=selection.skipped,
             warnings=selection.unreadable,
         )
-
-
-def _alive(job: Job, image: Image) -> JobStateError:
-    return JobStateError(
-        f"cannot restart from image '{image.image_id}': job {job.job_id} is {job.raw_state}; two live "
-        "copies would write the same files",
-        hint=f"end it first: 'syscr vacate {job.job_id}' (keeps its work) or 'scancel {job.job_id}'",
-        state=job.raw_state,
-        allowed=["ended"],
-    )

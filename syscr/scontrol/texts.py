@@ -204,7 +204,7 @@ _RESTART_CODES: tuple[tuple[_Classes, Code], ...] = (
 
 def _translate_state(error: JobStateError) -> Failure:
     name = str(error.details.get("state") or "")
-    failure = judge_state(JobState(name) if name in set(JobState) else JobState.UNKNOWN)
+    failure = judge_state(JobState.parse(name))
     if failure is not None:
         return failure
     return Failure(Code.NOT_RUNNING, error.message, _remarks(error)[1:])

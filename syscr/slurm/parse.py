@@ -194,7 +194,7 @@ def _parse_job(line: str, completed: Completed) -> Job | None:
             number=int(number),
             user_name=user_name,
             uid=int(uid),
-            state=_state(state),
+            state=JobState.parse(state),
             raw_state=state,
             reason=reason,
             node_list=node_list if nodes else "",
@@ -208,13 +208,6 @@ def _parse_job(line: str, completed: Completed) -> Job | None:
         raise build_reply_error(
             "look up a job", completed, cause=f"unexpected line '{line}'"
         ) from error
-
-
-def _state(text: str) -> JobState:
-    try:
-        return JobState(text)
-    except ValueError:
-        return JobState.UNKNOWN
 
 
 def _find_parts(text: str, number: int) -> tuple[str, ...]:

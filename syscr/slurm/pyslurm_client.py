@@ -165,7 +165,7 @@ def read_job(record: Any) -> Job | None:
         number=number,
         user_name=str(name),
         uid=uid,
-        state=_read_state(record.state),
+        state=JobState.parse(record.state),
         raw_state=str(record.state),
         reason=str(record.state_reason or "None"),
         node_list=str(record.allocated_nodes) if nodes else "",
@@ -175,13 +175,6 @@ def read_job(record: Any) -> Job | None:
         time_limit_seconds=None if limit is None else limit * 60.0,
         end_at=datetime.fromtimestamp(end, UTC) if end else None,
     )
-
-
-def _read_state(text: str) -> JobState:
-    try:
-        return JobState(text)
-    except ValueError:
-        return JobState.UNKNOWN
 
 
 def _is_plain(job_id: JobId) -> bool:
