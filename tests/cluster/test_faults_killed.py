@@ -100,13 +100,20 @@ def test_limit_that_passes_at_any_moment_harms_nothing(work: Work) -> None:
     """CRIU must not be killed while its code is in the program: see ``stop_tool_writing``."""
     work.backend = CRIU
     patient = start_patient(work)
+    in_time = 0
     for milliseconds in (1, 10, 20, 30, 40, 50, 60, 70, 80, 100, 120):
         limit = f"{milliseconds / 1000}"
         answer = patient.checkpoint("--max-wait", limit, check=False)
-        assert answer.exit_code == 31, str(answer)
-        assert "--max-wait" in answer.error["hint"]
+        assert answer.exit_code in {0, 31}, str(answer)
+        if answer.exit_code:
+            assert "--max-wait" in answer.error["hint"]
+        else:  # a fast machine is done by then
+            in_time += 1
+            seconds = answer.data["results"][0]["result"]["image"]["timings"]["total_seconds"]
+            assert seconds <= float(limit)
+        assert in_time < _TRIES, "the limits are too long for this machine to say anything"
     patient.check_alive()
-    assert patient.list_images() == []
+    assert len(patient.list_images()) == in_time
     assert patient.list_leftovers() == []
     patient.checkpoint()
     patient.finish()
