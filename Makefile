@@ -20,8 +20,9 @@ IN_AN_HOUR := timeout --foreground --signal=INT --kill-after=120 3600
 # more options for pytest, e.g. make test PYTEST="-k continuity -x"
 PYTEST ?=
 BENCH ?=
+MATRIX ?=
 
-.PHONY: help demo test unit lint format cluster-test bench setup host image launcher clean
+.PHONY: help demo test unit lint format cluster-test test-matrix bench setup host image launcher clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -45,6 +46,9 @@ unit: .venv/ready launcher ## the tests that need no cluster: seconds
 
 cluster-test: image launcher ## only the tests on the cluster
 	@$(IN_AN_HOUR) $(PYTHON) -m pytest --cluster -m cluster $(PYTEST) </dev/null
+
+test-matrix: setup launcher ## part of them with Slurm 20.11, 22.05, 24.11, 26.05 (MATRIX="--suite sid --write")
+	@$(PYTHON) tests/matrix/run_matrix.py $(MATRIX) </dev/null
 
 lint: .venv/ready ## ruff, mypy, import-linter; shellcheck where it is installed
 	@failed=; \

@@ -42,6 +42,9 @@ _KICK_SECONDS = 5.0
 _SAME_SECOND_SECONDS = 2
 _ENDING_SECONDS = 60.0
 _REQUEUE_SECONDS = 120.0
+# From here on the steps of a requeued job are numbered from 0 again, and so find their images. 20.11.4 goes
+# on where the last life ended; 22.05.8, 24.11.5 and 26.05.5 begin anew (each seen, 2026-11); between: unknown.
+_STEPS_ANEW_VERSION = (22, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,12 @@ class Restarter:
             _refuse_alive(job, image)
         warnings = list(selection.unreadable)
         by_requeue = job is not None and _can_requeue(image) and not request.new_job
+        if by_requeue and not self._would_find_its_step(image):
+            warnings.append(
+                f"Slurm {self.scheduler.version()} goes on counting the steps of a requeued job, so step "
+                f"{image.manifest.step} would not be found again: a new job takes its place"
+            )
+            by_requeue = False
         if request.dry_run:
             return self._result(
                 selection, request, job if by_requeue else None, "planned", warnings
@@ -104,6 +113,13 @@ class Restarter:
             warnings=(*warnings, *result.warnings),
             wait_seconds=self.clock.monotonic() - started,
         )
+
+    def _would_find_its_step(self, image: Image) -> bool:
+        """Whether the task has its old step number in the next life of a job that is requeued."""
+        if image.manifest.step == "batch":
+            return True
+        major, minor = self.scheduler.version().split(".")[:2]
+        return (int(major), int(minor)) >= _STEPS_ANEW_VERSION
 
     def requeue(self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store) -> int:
         """Put a job back into the queue so that its next life continues from an image.

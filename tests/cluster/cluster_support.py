@@ -27,6 +27,12 @@ FINAL = frozenset(
 _LAST_JOBS = [
     "sh", "-c", "sacct -a -D -X -S now-10minutes -o JobID%12,State%20,ExitCode,Start,End,NodeList | tail -n 8"
 ]  # fmt: skip
+_VERSIONS = (
+    "date -u +date=%F; sinfo -V | sed -n 's/^[a-z-]* */slurm=/p'; "
+    "/shared/opt/syscr/bin/python3 -V | sed 's/^[^ ]* /python=/'; "
+    "criu --version | sed -n 's/^Version: */criu=/p'; "
+    "/opt/dmtcp/bin/dmtcp_launch --version | sed -n '1s/.* /dmtcp=/p'"
+)
 
 Found = TypeVar("Found")
 
@@ -227,6 +233,11 @@ class Cluster:
                 )
             time.sleep(0.15)
         return found
+
+    def read_versions(self) -> dict[str, str]:
+        """Return what runs here: date, Slurm, Python of syscr, and the tools that there are."""
+        lines = self.run("root", "c1", ["sh", "-c", _VERSIONS]).stdout.splitlines()
+        return {name: text for name, _, text in (line.partition("=") for line in lines)}
 
     def describe(self) -> str:
         """Return what Slurm has now, for messages."""

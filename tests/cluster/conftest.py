@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,11 @@ def docker_cleanup() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, docker_compose_project_name: str) -> Iterator[Cluster]:
+def cluster(
+    request: pytest.FixtureRequest,
+    docker_compose_project_name: str,
+    record_testsuite_property: Callable[[str, object], None],
+) -> Iterator[Cluster]:
     """A cluster with this checkout's syscr on it; it goes when the session ends, however it ends."""
     cluster = Cluster(docker_compose_project_name, ENVIRON)
     keep = request.config.getoption("--keep-cluster")
@@ -77,6 +81,8 @@ def cluster(request: pytest.FixtureRequest, docker_compose_project_name: str) ->
             cluster.drive("down")  # one that a killed session has left
         cluster.drive("up", timeout=1800)
         cluster.drive("deploy")
+        for name, version in cluster.read_versions().items():
+            record_testsuite_property(name, version)
         yield cluster
     finally:
         if request.session.stash.get(_FAILED, False) or request.session.testsfailed:

@@ -34,6 +34,7 @@ def check_result(work: Work, output: str, *, results: str = "results.txt") -> No
     assert work.read(results) == work.read("reference/results.txt")
 
 
+@pytest.mark.matrix
 def test_batch_job_after_three_restarts_equals_uninterrupted(
     cluster: Cluster, work: Work, backend: Backend, script: str
 ) -> None:
@@ -79,6 +80,7 @@ def test_vacated_job_repeats_nothing(
     check_result(work, "out.txt")
 
 
+@pytest.mark.matrix
 def test_requeued_job_continues_under_its_id(
     cluster: Cluster, work: Work, backend: Backend, script: str
 ) -> None:
@@ -94,6 +96,7 @@ def test_requeued_job_continues_under_its_id(
     check_result(work, "out.txt")
 
 
+@pytest.mark.matrix
 def test_slurm_requeues_by_itself_and_the_job_continues(
     cluster: Cluster, work: Work, script: str
 ) -> None:
@@ -112,7 +115,13 @@ def test_slurm_requeues_by_itself_and_the_job_continues(
     check_result(work, "out.txt")
 
 
-@pytest.mark.parametrize("forgotten", [False, True], ids=["asked-for", "forgotten"])
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        pytest.param(False, marks=pytest.mark.matrix, id="asked-for"),
+        pytest.param(True, id="forgotten"),
+    ],
+)
 def test_new_job_continues_where_the_old_one_was(
     cluster: Cluster, work: Work, script: str, forgotten: bool
 ) -> None:

@@ -28,6 +28,7 @@ def interrupt_and_check(
     assert work.read("results.txt") == work.read("reference.txt")
 
 
+@pytest.mark.matrix
 def test_script_on_standard_input_continues(cluster: Cluster, work: Work) -> None:
     work.add_program("count.py")
     job = work.submit("--output=out.txt", stdin=f"#!/bin/sh\n{COUNT}\n")
@@ -59,6 +60,7 @@ def test_shell_in_the_middle_of_its_script_continues(cluster: Cluster, work: Wor
     assert work.read("end.txt") == "kept 7\n"
 
 
+@pytest.mark.matrix
 def test_array_element_continues_and_leaves_the_others_alone(cluster: Cluster, work: Work) -> None:
     work.add_program("count.py")
     command = f"python3 count.py {STEPS} results.$SLURM_ARRAY_TASK_ID $SLURM_ARRAY_TASK_ID"

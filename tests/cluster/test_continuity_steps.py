@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from cluster_support import Backend, Cluster, Work
 
 STEPS = 400
@@ -43,6 +44,7 @@ def check_tasks(work: Work) -> None:
         )
 
 
+@pytest.mark.matrix
 def test_step_of_a_batch_script_moves_and_continues(
     cluster: Cluster, work: Work, backend: Backend
 ) -> None:
@@ -76,6 +78,7 @@ def test_step_of_a_batch_script_moves_and_continues(
     check_tasks(work)
 
 
+@pytest.mark.matrix
 def test_step_from_the_login_node_moves_and_continues(
     cluster: Cluster, work: Work, backend: Backend
 ) -> None:

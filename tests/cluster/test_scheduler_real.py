@@ -87,5 +87,6 @@ def world(cluster: Cluster) -> Iterator[World]:
             scheduler.cancel(job_id)
 
 
+@pytest.mark.matrix
 class TestRealScheduler(SchedulerSuite):
     """Slurm's own commands, now."""

@@ -78,6 +78,7 @@ def foreign_job(cluster: Cluster) -> Iterator[str]:
         cluster.run("bob", "login", ["scancel", job])
 
 
+@pytest.mark.matrix
 def test_recorded_refusals_are_the_same(cluster: Cluster, work: Work) -> None:
     plain = sbatch(work, "--wrap=srun sleep 300")
     held = sbatch(work, "--hold", "--wrap=true")
@@ -105,6 +106,7 @@ def test_recorded_refusals_are_the_same(cluster: Cluster, work: Work) -> None:
     assert cluster.job(plain).state == "RUNNING"
 
 
+@pytest.mark.matrix
 def test_recorded_life_of_a_batch_job_is_the_same(cluster: Cluster, work: Work) -> None:
     """In the recorded order: disabled, enabled, dumped, vacated and brought back, requeued."""
     job = submit_loop(work, "--output=out.txt")
@@ -125,6 +127,7 @@ def test_recorded_life_of_a_batch_job_is_the_same(cluster: Cluster, work: Work) 
     assert work.read("out.txt").splitlines()[:count] == [str(n + 1) for n in range(count)]
 
 
+@pytest.mark.matrix
 def test_recorded_life_of_an_allocation_is_the_same(cluster: Cluster, work: Work) -> None:
     alloc = work.run("salloc", "-N2", "-n2", "--no-shell", "-J", "alloc").stderr
     job = re.findall(r"job allocation (\d+)", alloc)[-1]
@@ -216,6 +219,7 @@ def test_stick_to_nodes_waits_for_them(cluster: Cluster, work: Work) -> None:
     assert work.wait_until_running(job, restarts=1).nodes == ("c2",)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("backend_name", ["criu", "dmtcp"])
 def test_script_of_2018_dumps_itself_and_survives_scancel(
     cluster: Cluster, work: Work, backend_name: str
@@ -273,6 +277,7 @@ PASSED = (
 )
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("words", PASSED, ids=" ".join)
 def test_other_commands_are_the_real_ones(work: Work, words: tuple[str, ...]) -> None:
     real = work.run("scontrol", *words, check=False)
@@ -307,6 +312,7 @@ PROMPTS = (
 )
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("text", PROMPTS)
 def test_prompt_is_the_real_one(work: Work, text: str) -> None:
     real = work.run("scontrol", stdin=text, check=False)
@@ -316,6 +322,7 @@ def test_prompt_is_the_real_one(work: Work, text: str) -> None:
     assert mask(ours.stderr).replace("no input\n", "no input") == mask(real.stderr)
 
 
+@pytest.mark.matrix
 def test_prompt_knows_the_keyword(work: Work) -> None:
     text = "checkpoint able 999999\nquiet\nch able 999999\nshow hostnames c1\n"
     ours = work.run("syscr", "scontrol", stdin=text, check=False)
@@ -324,6 +331,7 @@ def test_prompt_knows_the_keyword(work: Work) -> None:
     assert ours.stdout.endswith("scontrol: show hostnames c1\nc1\nscontrol: \n")
 
 
+@pytest.mark.matrix
 def test_shim_without_syscr_is_the_real_scontrol(work: Work) -> None:
     work.run("syscr", "scontrol", "--install-shim", f"{work.path}/bin")
     work.run("sed", "-i", "s|^syscr=.*|syscr=/gone/syscr|", f"{work.path}/bin/scontrol")

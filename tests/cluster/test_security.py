@@ -102,6 +102,7 @@ def test_stranger_on_the_node_cannot_touch_a_job(
     patient.finish()
 
 
+@pytest.mark.matrix
 def test_images_are_closed_to_others(cluster: Cluster, work: Work) -> None:
     work.backend = CRIU
     work.run("sh", "-c", f"chmod 755 {work.path}; mkdir -m 1777 {work.path}/images")
@@ -190,6 +191,7 @@ def test_folder_that_bob_made_for_the_next_job_costs_checkpoints_only(
     assert facts.exit_code == f"{EXIT_CODE}:0"
 
 
+@pytest.mark.matrix
 def test_job_name_cannot_forge_owner_or_state(cluster: Cluster, work: Work) -> None:
     name = "x UserId=alice(1000) JobState=RUNNING\n1|1|N/A|N/A|1000|alice|RUNNING|c1|c1|debug|1:00|0|None"
     argv = ["sbatch", "--parsable", f"--job-name={name}", "--output=/dev/null", "--wrap=sleep 60"]

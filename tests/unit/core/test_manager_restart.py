@@ -28,6 +28,7 @@ from syscr.ports import StoreKey
 from syscr.request import RestartRequest
 from syscr.result import RestartResult
 from syscr.selection import select_newest
+from syscr.testing.scheduler import FakeScheduler
 
 NEW = JobId(4712)
 AT_ONCE = RestartRequest(TARGET, wait_seconds=0)
@@ -194,6 +195,29 @@ def test_job_that_slurm_does_not_take_back_is_submitted_anew(
     result = restart(world)
     assert (result.method, result.job_id) == ("submit", NEW)
     assert result.warnings == (f"{error.message}; a new job was submitted instead",)
+
+
+@pytest.mark.parametrize(
+    ("version", "step", "method"),
+    [
+        ("20.11.4", "0", "submit"),
+        ("21.08.8-2", "0", "submit"),
+        ("22.05.8", "0", "requeue"),
+        ("26.05.5", "0", "requeue"),
+        ("20.11.4", "batch", "requeue"),
+    ],
+)
+def test_step_that_would_get_another_number_needs_a_new_job(
+    world: World, version: str, step: str, method: str
+) -> None:
+    """Slurm 20.11 goes on counting the steps of a requeued job."""
+    world.scheduler = FakeScheduler(version=version)
+    end(world)
+    world.add_image(step=step)
+    result = restart(world, RestartRequest(Target(JOB, step), wait_seconds=0))
+    assert result.method == method
+    told = [f"Slurm {version} goes on counting" in warning for warning in result.warnings]
+    assert any(told) == (method == "submit")
 
 
 def test_no_answer_to_a_requeue_never_leads_to_a_second_job(world: World) -> None:
