@@ -197,7 +197,11 @@ def test_job_name_cannot_forge_owner_or_state(cluster: Cluster, work: Work) -> N
     argv = ["sbatch", "--parsable", f"--job-name={name}", "--output=/dev/null", "--wrap=sleep 60"]
     foreign = cluster.run("bob", "login", argv, check=True).stdout.strip()
     try:
-        work.wait_until_running(foreign)
+        # asked of a field that the name is not in: scontrol's own answer is forged
+        state = ["squeue", "-h", "-j", foreign, "-o", "%T"]
+        cluster.wait_for(
+            lambda: cluster.run("bob", "login", state).stdout == "RUNNING\n", f"job {foreign} runs"
+        )
         for verb in ("checkpoint", "vacate", "requeue"):
             answer = work.syscr(verb, foreign, check=False)
             assert answer.exit_code == 13, str(answer)

@@ -7,6 +7,7 @@ answer is needed.
 from __future__ import annotations
 
 import os
+import re
 import resource
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,37 @@ _PROGRAMS = ("dmtcp_launch", "dmtcp_restart", "dmtcp_coordinator", "dmtcp_comman
 _UNIQUE_PLUGIN = "lib/dmtcp/libdmtcp_unique-ckpt.so"
 _TASK_LIBRARY = "libsyscr-dmtcp-task.so"
 _GUARD = "libsyscr-dmtcp-coordinator.so"
+# From these on the guard page of a thread's stack looks readable and is not (MADV_GUARD_INSTALL). DMTCP's own
+# thread has one, writing it fails, and DMTCP ends the program: exit 99, "writeAll failed during ckpt". Seen with
+# DMTCP 4.2.0 and 5.0 (main of 2026) on glibc 2.43, Linux 6.18; dmtcp pull requests 1271, 1294. Checked 2026-11.
+_GUARD_PAGES_GLIBC = (2, 42)
+_GUARD_PAGES_KERNEL = (6, 13)
+
+
+def read_library_version() -> str:
+    """Return the C library of this node, ``glibc 2.41``; empty where it does not say."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):  # no glibc
+        return ""
+
+
+def find_unreadable_stack(library: str, kernel: str) -> str:
+    """Return why a checkpoint would end the program on this C library and kernel; empty if it would not."""
+    if not library.startswith("glibc ") or _as_numbers(library[6:]) < _GUARD_PAGES_GLIBC:
+        return ""
+    if _as_numbers(kernel) < _GUARD_PAGES_KERNEL:
+        return ""
+    return (
+        f"DMTCP ends a program at its first checkpoint on {library} with Linux {kernel}: it cannot write the "
+        "guard pages of thread stacks"
+    )
+
+
+def _as_numbers(version: str) -> tuple[int, int]:
+    """Return the first two numbers; zeros where there are none."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class Installation:
@@ -58,7 +90,7 @@ class Installation:
             return (
                 f"DMTCP needs {OWN_DESCRIPTORS.stop} open files, the limit is {limit} (ulimit -n)"
             )
-        return ""
+        return find_unreadable_stack(read_library_version(), os.uname().release)
 
     def get_tool(self) -> commands.Tool:
         """Return what its files tell; starts no process.

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from syscr.backends.dmtcp import backend as backend_module
-from syscr.backends.dmtcp import dump
+from syscr.backends.dmtcp import dump, installation
 from syscr.backends.dmtcp.backend import DmtcpBackend
 from syscr.backends.dmtcp.checks import Space
 from syscr.errors import (
@@ -28,6 +29,12 @@ from syscr.testing.task import FakeTask
 
 PROGRAMS = ("dmtcp_launch", "dmtcp_restart", "dmtcp_coordinator", "dmtcp_command", "mtcp_restart")
 Step = Callable[[], None]
+
+
+@pytest.fixture(autouse=True)
+def _library_that_dmtcp_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the C library of this machine: DMTCP is not usable on each."""
+    monkeypatch.setattr(installation, "read_library_version", lambda: "glibc 2.41")
 
 
 class FakeDmtcp(FakeClock):
@@ -404,6 +411,30 @@ def test_low_limit_of_open_files_is_an_obstacle(
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (512, 4096))
     assert "512" in world.backend.find_obstacle()
+
+
+@pytest.mark.parametrize(
+    ("library", "kernel", "is_fatal"),
+    [
+        ("glibc 2.43", "6.18.44", True),
+        ("glibc 2.42", "6.13.0-rc1", True),
+        ("glibc 2.41", "6.18.44", False),
+        ("glibc 2.43", "6.12.63+deb13-amd64", False),
+        ("glibc 3.0", "7.0", True),
+        ("musl 2.50", "6.18.44", False),
+        ("glibc ", "6.18.44", False),
+        ("", "6.18.44", False),
+    ],
+)
+def test_library_whose_stacks_cannot_be_written_is_an_obstacle(
+    world: World, monkeypatch: pytest.MonkeyPatch, library: str, kernel: str, is_fatal: bool
+) -> None:
+    """DMTCP would end the program instead of writing the image."""
+    monkeypatch.setattr(installation, "read_library_version", lambda: library)
+    monkeypatch.setattr("os.uname", lambda: SimpleNamespace(release=kernel))
+    obstacle = world.backend.find_obstacle()
+    assert obstacle.startswith("DMTCP ends a program at its first checkpoint") == is_fatal
+    assert (library in obstacle and kernel in obstacle) or not is_fatal
 
 
 def test_incomplete_installation_names_what_it_lacks(world: World) -> None:
