@@ -26,7 +26,8 @@ def test_page_does_what_it_says(cluster: Cluster, name: str) -> None:
 
     def run(user: str, text: str) -> tuple[int, str]:
         script = f"{{ {text}\n}} 2>&1"
-        done = cluster.run(user, "login", ["bash", "-c", script], cwd=folder, timeout=180)
+        typed = ["timeout", "170", "bash", "-c", script]  # a wait must not go on for ever
+        done = cluster.run(user, "login", typed, cwd=folder, timeout=180)
         return done.exit_code, done.stdout
 
     def write(file: str, body: str) -> None:

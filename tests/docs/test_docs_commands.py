@@ -187,6 +187,13 @@ def test_console_blocks_begin_with_a_command(page: Path) -> None:
             assert block.name in {"", "site"}
 
 
+def test_typed_commands_wait_for_a_condition_and_for_no_time(page: Path) -> None:
+    for block in read_blocks(page.read_text()):
+        for command in read_commands(block) if block.is_run else ():
+            bare = re.sub(r"\bdo sleep 1; done$", "", command.text)
+            assert "sleep" not in bare, f"{page}:{command.line}: {command.text}"
+
+
 def test_python_blocks_compile(page: Path) -> None:
     for block in read_blocks(page.read_text()):
         if block.language == "python":
