@@ -20,6 +20,7 @@ from syscr.errors import (
     PreflightError,
     RequestError,
     RestartError,
+    SchedulerUnavailableError,
     StoreNotFoundError,
     SyscrError,
 )
@@ -141,6 +142,7 @@ class CheckpointManager:
         Raises:
             OperationUnsupportedError: A step was named, or Slurm may not requeue the job.
             RestartError: The image is there, but Slurm did not take the job back.
+            SchedulerUnavailableError: The image is there; whether Slurm took the job back is not known.
             PreflightError and others: as ``checkpoint``.
         """
         dumper = self._find_dumper(request.target)
@@ -159,6 +161,15 @@ class CheckpointManager:
             self._find_restarter(image).requeue(plan.job, Selection(image), False, home)
         except RestartError:
             raise
+        except SchedulerUnavailableError as error:
+            if error.details.get("requeued"):
+                raise
+            raise SchedulerUnavailableError(
+                f"image '{image.image_id}' was written and the program of job {plan.job.job_id} was "
+                f"ended; whether the job was requeued is not known: {error.message}",
+                hint=f"see 'squeue --me' when Slurm answers; where it is not there, bring it back with "
+                f"'syscr restart {plan.job.job_id}'",
+            ) from error
         except SyscrError as error:
             raise RestartError(
                 f"image '{image.image_id}' was written and the program of job {plan.job.job_id} was "

@@ -235,6 +235,8 @@ class JobDetails:
         restart_count: How often Slurm has requeued the job.
         can_requeue: Whether Slurm may requeue it (``--requeue``).
         features: Constraint; empty if none.
+        submitted_at: When it came into the queue, by the clock of slurmctld; a requeue counts. None where
+            this version of Slurm does not say.
     """
 
     name: str = ""
@@ -249,6 +251,7 @@ class JobDetails:
     restart_count: int = 0
     can_requeue: bool = True
     features: str = ""
+    submitted_at: datetime | None = None
 
 
 class Severity(StrEnum):

@@ -212,8 +212,8 @@ class Scheduler(Protocol):
         """Release a held job."""
         ...
 
-    def start_now(self, job_id: JobId, *, delay_seconds: int = 0) -> None:
-        """Drop the delay that Slurm puts on a requeued job, but for ``delay_seconds``.
+    def start_now(self, job_id: JobId) -> None:
+        """Drop the delay that Slurm puts on a requeued job.
 
         Contract: has an effect only while the job is PENDING; call it again until the job runs.
         Source: facts: BeginTime is now + credential lifetime + 1 s (24.11, ``job_mgr.c``).

@@ -10,19 +10,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from syscr.awaiting import Life, Waiter
 from syscr.dumping import Progress
 from syscr.errors import (
     JobNotFoundError,
     JobStateError,
     RestartError,
     SchedulerDeniedError,
+    SchedulerUnavailableError,
     SyscrError,
 )
-from syscr.model import Image, Job, JobId, JobState
+from syscr.model import Image, Job, JobDetails, JobId, JobState
 from syscr.ports import Clock, Scheduler, Store, StoreKey, SubmitOptions
 from syscr.request import RestartRequest
 from syscr.result import RestartResult
-from syscr.returning import build_alive_error, describe_waiting
+from syscr.returning import build_alive_error
 from syscr.selection import (
     CONTINUES,
     CURRENT,
@@ -36,10 +38,9 @@ from syscr.waiting import wait_until
 
 log = logging.getLogger(__name__)
 
-_KICK_SECONDS = 5.0
 # slurmd refuses a job whose credential is as old as its own end on that node, to the second ("already
 # killed, do not launch batch job", FAILED 1:0; 24.11.5, 2026-11): let the next second begin first.
-_SAME_SECOND_SECONDS = 2
+_SAME_SECOND_SECONDS = 2.0
 _ENDING_SECONDS = 60.0
 _REQUEUE_SECONDS = 120.0
 # From here on the steps of a requeued job are numbered from 0 again, and so find their images. 20.11.4 goes
@@ -105,7 +106,9 @@ class Restarter:
             job_id, restart_count = self._submit(selection, request, home), 0
         else:
             job_id = job.job_id
-        result = self._wait(job_id, key, restart_count, home, image, request, progress)
+        how = "requeued" if by_requeue else "submitted"
+        life = Life(job_id, key, restart_count, home, image, how)
+        result = Waiter(self.scheduler, self.clock, life).wait(request.wait_seconds, progress)
         return replace(
             result,
             method="requeue" if by_requeue else "submit",
@@ -133,7 +136,7 @@ class Restarter:
 
         Raises:
             JobStateError, SchedulerDeniedError, JobNotFoundError: It was not requeued.
-            RestartError: It was; never a reason to submit another copy.
+            RestartError, SchedulerUnavailableError: It was; never a reason to submit another copy.
         """
         restart_count = self.scheduler.get_job_details(job.job_id).restart_count + 1
         self._decide(job, selection, home, restart_count)
@@ -143,7 +146,7 @@ class Restarter:
         except RestartError:
             raise
         except SyscrError as error:
-            raise _stuck(job.job_id, error.message, held=stick_to_nodes) from error
+            raise _stuck(job.job_id, error, held=stick_to_nodes) from error
 
     def _decide(self, job: Job, selection: Selection, home: Store, restart_count: int) -> None:
         """Write down which image a life continues from."""
@@ -159,7 +162,8 @@ class Restarter:
     ) -> int:
         """Let a requeued job start at once; returns its restart count."""
         self._wait_until_requeued(job.job_id, expected, held=stick_to_nodes)
-        restart_count = self.scheduler.get_job_details(job.job_id).restart_count
+        details = self.scheduler.get_job_details(job.job_id)
+        restart_count = details.restart_count
         if restart_count != expected:  # somebody else has requeued it as well
             self._decide(job, selection, home, restart_count)
         if not self.scheduler.get_job(job.job_id).state.is_waiting:
@@ -170,15 +174,10 @@ class Restarter:
         )  # none: an earlier restart may have demanded some
         if stick_to_nodes:
             self.scheduler.release(job.job_id)
-        self.scheduler.start_now(job.job_id, delay_seconds=self._start_delay(job))
+        if not _ended_long_ago(job, details):
+            self.clock.sleep(_SAME_SECOND_SECONDS)
+        self.scheduler.start_now(job.job_id)
         return restart_count
-
-    def _start_delay(self, job: Job) -> int:
-        """Return how many seconds the next life has to wait: none where the last ended long ago."""
-        if job.state.is_final and job.end_at is not None:
-            ago = (self.clock.now() - job.end_at).total_seconds()
-            return 0 if ago > _SAME_SECOND_SECONDS else _SAME_SECOND_SECONDS
-        return _SAME_SECOND_SECONDS
 
     def _wait_until_ended(self, job: Job, progress: Progress) -> Job | None:
         """Give a job that is just ending the time to do so; None if Slurm has forgotten it then."""
@@ -212,7 +211,9 @@ class Restarter:
             is_requeued,
             timeout_seconds=_REQUEUE_SECONDS,
             on_timeout=lambda: _stuck(
-                job_id, f"it is not PENDING after {_REQUEUE_SECONDS:g} s", held=held
+                job_id,
+                RestartError(f"it is not PENDING after {_REQUEUE_SECONDS:g} s"),
+                held=held,
             ),
         )
 
@@ -268,61 +269,6 @@ class Restarter:
             raise
         return job_id
 
-    def _wait(
-        self,
-        job_id: JobId,
-        key: StoreKey,
-        restart_count: int,
-        home: Store,
-        image: Image,
-        request: RestartRequest,
-        progress: Progress,
-    ) -> RestartResult:
-        """Wait until every rank says that it runs again."""
-        job = self.scheduler.get_job(job_id)
-        ranks = {str(task.rank) for task in image.manifest.tasks}
-        ready: set[str] = set()
-        next_kick = self.clock.monotonic() + _KICK_SECONDS
-
-        def is_back() -> bool:
-            nonlocal job, next_kick
-            job = self.scheduler.get_job(
-                job_id
-            )  # first: what a job has told, it told before its end
-            for rank in sorted(ranks - ready):
-                note = home.read_note(key, f"run/{job.number}.{restart_count}.{rank}/ready")
-                if note is None:
-                    continue
-                if note.startswith("failed"):
-                    reason = note.partition(":")[2].strip() or f"task {rank} could not be restored"
-                    raise _failed(job, reason, image)
-                ready.add(rank)
-            if ready == ranks:
-                job = self.scheduler.get_job(job_id)
-                return True
-            if job.state.is_final:
-                raise _failed(job, f"it ended ({job.raw_state}) before it was restored", image)
-            if job.state.is_waiting and self.clock.monotonic() >= next_kick:
-                self.scheduler.start_now(job_id)
-                next_kick = self.clock.monotonic() + _KICK_SECONDS
-            progress(
-                {"type": "phase", "phase": "start", "message": f"job {job_id} is {job.raw_state}"}
-            )
-            return False
-
-        back = wait_until(self.clock, is_back, timeout_seconds=request.wait_seconds)
-        warnings: tuple[str, ...] = ()
-        if not back and request.wait_seconds > 0:
-            warnings = (describe_waiting(job, request.wait_seconds),)
-        return RestartResult(
-            image=image,
-            job_id=job_id,
-            method="",
-            job_state="running" if back else "pending",
-            nodes=job.nodes,
-            warnings=warnings,
-        )
-
     def _result(
         self,
         selection: Selection,
@@ -342,17 +288,30 @@ class Restarter:
         )
 
 
-def _stuck(job_id: JobId, cause: str, *, held: bool) -> RestartError:
+def _ended_long_ago(job: Job, requeued: JobDetails) -> bool:
+    """Whether a job had ended long before it was requeued, both by the clock of slurmctld."""
+    if not job.state.is_final or job.end_at is None or requeued.submitted_at is None:
+        return False
+    return (requeued.submitted_at - job.end_at).total_seconds() > _SAME_SECOND_SECONDS
+
+
+def _stuck(
+    job_id: JobId, error: SyscrError, *, held: bool
+) -> RestartError | SchedulerUnavailableError:
     """Return the error of a job that was requeued, but may not start by itself soon."""
+    is_silent = isinstance(error, SchedulerUnavailableError)
+    cls = SchedulerUnavailableError if is_silent else RestartError
     if held:
-        return RestartError(
-            f"job {job_id} was requeued and is held: {cause}",
+        return cls(
+            f"job {job_id} was requeued and is held: {error.message}",
             hint=f"let it go on with 'scontrol release {job_id}'",
+            requeued=True,
         )
-    return RestartError(
-        f"job {job_id} was requeued, but: {cause}",
+    return cls(
+        f"job {job_id} was requeued, but: {error.message}",
         hint="it continues from its image when Slurm starts it; look at it with "
         f"'scontrol show job {job_id}'",
+        requeued=True,
     )
 
 
@@ -373,14 +332,6 @@ def _refuse_alive(job: Job, image: Image) -> None:
     elif job.state is JobState.COMPLETING:
         hint = "it is just ending; try again in a few seconds"
     raise build_alive_error(job, image, hint)
-
-
-def _failed(job: Job, reason: str, image: Image) -> RestartError:
-    return RestartError(
-        f"cannot restart job {job.job_id} from image '{image.image_id}': {reason}",
-        hint="the reason is at the end of the job's output; the image is untouched: try again, or an "
-        "older one with 'syscr restart --image ID'",
-    )
 
 
 def _options(image: Image, stick_to_nodes: bool) -> tuple[str, ...]:

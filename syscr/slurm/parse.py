@@ -252,6 +252,7 @@ def _value(item: object) -> int | None:
 
 def _read_details(record: Mapping[str, object]) -> JobDetails:
     working_dir = str(record["current_working_directory"])
+    submitted = _value(record.get("submit_time"))
     return JobDetails(
         name=str(record["name"]),
         account=str(record["account"]),
@@ -265,6 +266,7 @@ def _read_details(record: Mapping[str, object]) -> JobDetails:
         restart_count=_value(record["restart_cnt"]) or 0,
         can_requeue=bool(record["requeue"]),
         features=str(record["features"]),
+        submitted_at=datetime.fromtimestamp(submitted, UTC) if submitted else None,
     )
 
 

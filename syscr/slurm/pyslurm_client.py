@@ -125,9 +125,9 @@ class PyslurmScheduler:
         """Release a held job."""
         self._cli.release(job_id)
 
-    def start_now(self, job_id: JobId, *, delay_seconds: int = 0) -> None:
+    def start_now(self, job_id: JobId) -> None:
         """Drop the delay of a requeued job."""
-        self._cli.start_now(job_id, delay_seconds=delay_seconds)
+        self._cli.start_now(job_id)
 
     def require_nodes(self, job_id: JobId, nodes: Sequence[str]) -> None:
         """Let a pending job run on these nodes only."""

@@ -162,10 +162,9 @@ class SlurmScheduler:
         with self._explain(what):
             parse.parse_act(self._act(commands.build_release(job_id)), what)
 
-    def start_now(self, job_id: JobId, *, delay_seconds: int = 0) -> None:
+    def start_now(self, job_id: JobId) -> None:
         """Drop the delay of a requeued job; see ``ports.Scheduler.start_now``."""
-        start = f"now+{delay_seconds}" if delay_seconds else "now"  # Slurm counts seconds here
-        self._update(job_id, "StartTime", start, f"drop the delay of job {job_id}")
+        self._update(job_id, "StartTime", "now", f"drop the delay of job {job_id}")
 
     def require_nodes(self, job_id: JobId, nodes: Sequence[str]) -> None:
         """Let a pending job run on these nodes only.

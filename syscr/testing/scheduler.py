@@ -35,7 +35,6 @@ class FakeScheduler:
         self._scripts: dict[JobId, str] = {}
         self._version = version
         self.acts: list[tuple[object, ...]] = []
-        self.delays_seconds: list[int] = []
         self.failures: dict[str, SyscrError] = {}
         self.submissions: dict[JobId, SubmitOptions] = {}
         self.steps: dict[JobId, tuple[str, ...]] = {}
@@ -165,10 +164,9 @@ class FakeScheduler:
         self._jobs[job.job_id] = replace(job, reason="BeginTime")
         self.acts.append(("release", job.job_id))
 
-    def start_now(self, job_id: JobId, *, delay_seconds: int = 0) -> None:
-        """Take note that a job may start, and when: ``delays_seconds``."""
+    def start_now(self, job_id: JobId) -> None:
+        """Take note that a job may start."""
         self._answer("start_now")
-        self.delays_seconds.append(delay_seconds)
         self.acts.append(("start_now", self._find(job_id).job_id))
 
     def require_nodes(self, job_id: JobId, nodes: Sequence[str]) -> None:

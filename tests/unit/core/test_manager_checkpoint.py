@@ -435,13 +435,19 @@ def test_step_has_its_own_folder(world: World) -> None:
     assert world.home.list_images(key=StoreKey("4711", "3"))[0]
 
 
-@pytest.mark.parametrize("error", [SchedulerUnavailableError("gone"), JobStateError("no")])
+@pytest.mark.parametrize(
+    ("error", "cls", "text"),
+    [
+        (SchedulerUnavailableError("gone"), SchedulerUnavailableError, "is not known: gone"),
+        (JobStateError("no"), RestartError, "was not requeued: no"),
+    ],
+)
 def test_job_that_cannot_be_requeued_after_its_end_is_named_with_its_image(
-    world: World, error: SyscrError
+    world: World, error: SyscrError, cls: type[SyscrError], text: str
 ) -> None:
     world.add_job()
     world.scheduler.failures["requeue"] = error
-    with pytest.raises(RestartError, match="was not requeued") as caught:
+    with pytest.raises(cls, match=text) as caught:
         requeue(world)
     assert world.images()[0] in caught.value.message
     assert "syscr restart 4711" in caught.value.hint
@@ -460,6 +466,22 @@ def test_job_that_does_not_start_after_a_requeue_is_named(
 
     monkeypatch.setattr(world.scheduler, "requeue", requeue_and_break)
     with pytest.raises(RestartError, match="was requeued, but: not allowed") as caught:
+        requeue(world)
+    assert "it continues from its image" in caught.value.hint
+
+
+def test_silence_of_the_controller_after_the_requeue_is_said_as_such(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_job()
+    real = world.scheduler.requeue
+
+    def requeue_and_break(*args: object, hold: bool) -> None:
+        real(JOB, hold=hold)
+        world.scheduler.is_available = False
+
+    monkeypatch.setattr(world.scheduler, "requeue", requeue_and_break)
+    with pytest.raises(SchedulerUnavailableError, match="job 4711 was requeued, but: ") as caught:
         requeue(world)
     assert "it continues from its image" in caught.value.hint
 

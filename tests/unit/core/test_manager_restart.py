@@ -501,7 +501,9 @@ def test_job_that_still_waits_is_a_remark(world: World) -> None:
         "job 4711 is still PENDING (BeginTime) after 30 s; it continues from the image as soon as "
         "it starts",
     )
-    assert 5 <= world.names().count("start_now") <= 7  # kicked now and then, not at each poll
+    assert (
+        world.names().count("start_now") == 3
+    )  # at once, after 5 s and after 15 s: not at each poll
 
 
 def test_dry_run_touches_nothing(world: World) -> None:
@@ -540,18 +542,76 @@ def test_held_job_is_refused_with_the_way_to_release_it(world: World) -> None:
     assert "scontrol release 4711" in caught.value.hint
 
 
-@pytest.mark.parametrize(("ago", "delay"), [(None, 2), (1.0, 2), (60.0, 0)])
+@pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
+@pytest.mark.parametrize(
+    ("ago", "known", "waits"),
+    [(None, True, [2]), (1.0, True, [2]), (60.0, True, []), (60.0, False, [2])],
+)
 def test_next_life_does_not_begin_in_the_second_in_which_the_last_ended(
-    world: World, ago: float | None, delay: int
+    world: World, ago: float | None, known: bool, waits: list[float], skew: float
 ) -> None:
-    end(world)
+    """Whatever our own clock says: both times are slurmctld's."""
+    requeued_at = world.clock.now() + timedelta(seconds=skew)
+    world.add_job(
+        state=JobState.CANCELLED,
+        details=JobDetails(submitted_at=requeued_at if known else None),
+    )
     images_of(world, 1)
-    ended_at = None if ago is None else world.clock.now() - timedelta(seconds=ago)
+    ended_at = None if ago is None else requeued_at - timedelta(seconds=ago)
     job = replace(world.scheduler.get_job(JOB), end_at=ended_at)
     home = world.open_store(HOME)
     selection = select_newest(home, KEY, level="sizes")
     world.manager.restarter.requeue(job, selection, False, home)
-    assert world.scheduler.delays_seconds == [delay]
+    assert world.clock.sleeps == waits
+    assert world.names()[-1] == "start_now"
+
+
+def test_silence_of_the_controller_after_the_requeue_is_no_verdict_on_the_job(world: World) -> None:
+    end(world)
+    images_of(world, 1)
+    world.scheduler.failures["require_nodes"] = SchedulerUnavailableError("no answer")
+    with pytest.raises(SchedulerUnavailableError, match="was requeued, but: no answer") as caught:
+        restart(world)
+    assert "continues from its image" in caught.value.hint
+    assert "submit" not in world.names()
+
+
+def test_silence_of_the_controller_for_a_while_does_not_end_the_wait(world: World) -> None:
+    end(world)
+    world.add_image()
+    goes_on(world, "started\n", at=3)
+    wake = world.on_progress
+    seen = []
+
+    def poll(message: Mapping[str, object]) -> None:
+        wake(message)
+        seen.append(message["phase"])
+        if seen.count("start") == 1:
+            world.scheduler.failures["get_job"] = SchedulerUnavailableError("no answer")
+
+    world.on_progress = poll
+    assert restart(world, RestartRequest(TARGET, wait_seconds=30)).job_state == "running"
+
+
+@pytest.mark.parametrize(
+    ("new_job", "how"), [(False, "4711 was requeued"), (True, "4712 was submitted")]
+)
+def test_silence_of_the_controller_to_the_end_says_what_is_known(
+    world: World, new_job: bool, how: str
+) -> None:
+    end(world)
+    world.add_image()
+
+    def fall_silent(message: Mapping[str, object]) -> None:
+        if message["phase"] == "start":
+            world.scheduler.is_available = False
+
+    world.on_progress = fall_silent
+    with pytest.raises(
+        SchedulerUnavailableError, match=rf"job {how}, but whether it runs again"
+    ) as caught:
+        restart(world, RestartRequest(TARGET, new_job=new_job, wait_seconds=30))
+    assert "continues from the image" in caught.value.hint
 
 
 def test_job_of_the_plugin_is_submitted_anew_as_a_wrapper_without_its_options(world: World) -> None:

@@ -172,7 +172,11 @@ def test_details_as_json_are_read(reply: Read, version: str) -> None:
     assert (details.node_count, details.task_count, details.working_dir) == (2, 2, "/shared")
     assert details.stdout_path == f"/shared/out-{recorded.job_id}-alice.txt"
     requeued = reply("show_requeued")
-    assert parse.parse_details(requeued.completed, requeued.job_id).restart_count == 1
+    again = parse.parse_details(requeued.completed, requeued.job_id)
+    assert again.restart_count == 1
+    assert details.submitted_at is not None
+    assert again.submitted_at is not None
+    assert again.submitted_at > details.submitted_at  # a requeue is a new submission
 
 
 def test_details_as_json_of_array_task_are_of_that_task(reply: Read, version: str) -> None:
