@@ -15,11 +15,11 @@ from syscr.errors import (
     CheckpointError,
     CheckpointTimeoutError,
     JobNotFoundError,
-    SchedulerUnavailableError,
     StoreError,
     StoreLockedError,
     SyscrError,
 )
+from syscr.fate import Fates, name_tasks
 from syscr.model import Finding, Image, Job, NodeReport, Severity, Target, TaskSpec
 from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
 from syscr.request import CheckpointRequest
@@ -179,14 +179,19 @@ class Dumper:
             The image and warnings.
 
         Raises:
-            CheckpointError, StoreError: Nothing was published; the tasks run on.
+            CheckpointError, StoreError: Nothing was published; the message says what the job does.
         """
         is_held = False
         try:
             found = self._dump(plan, request, hold=hold, progress=progress)
             is_held = hold
-        except (StoreError, SchedulerUnavailableError) as error:
-            raise _say_fate(plan, error) from error
+        except SyscrError as error:
+            self.drop(plan)
+            fates = Fates(self.scheduler, self.workers, self.clock)
+            said = fates.say(error, plan.job, plan.step, [task.rank for task in plan.tasks])
+            if said is error:
+                raise
+            raise said from error
         finally:
             if not is_held:
                 self.drop(plan)
@@ -309,16 +314,6 @@ def _add_publish_time(image: Image, seconds: float) -> Image:
     return replace(image, manifest=replace(image.manifest, timings=timings))
 
 
-def _say_fate(
-    plan: Plan, error: StoreError | SchedulerUnavailableError
-) -> StoreError | SchedulerUnavailableError:
-    """Add to an error what it means for the job, unless a node has said so already."""
-    if "still running" in error.message:
-        return error
-    message = f"cannot checkpoint {plan.target}: {error.message}; the job is still running"
-    return type(error)(message, hint=error.hint, **error.details)
-
-
 def _check_complete(plan: Plan, reports: Sequence[NodeReport]) -> None:
     """Refuse an image in which a task is missing: one may have ended while the others were dumped."""
     dumped = {image.rank for report in reports for image in report.images}
@@ -330,14 +325,3 @@ def _check_complete(plan: Plan, reports: Sequence[NodeReport]) -> None:
             hint="a step can be dumped only while all of its tasks run",
             missing=missing,
         )
-
-
-def name_tasks(ranks: Sequence[int]) -> str:
-    """Name tasks by rank, as in ``tasks 3, 4``.
-
-    Example:
-        >>> name_tasks([3]), name_tasks([3, 4])
-        ('task 3', 'tasks 3, 4')
-    """
-    noun = "task" if len(ranks) == 1 else "tasks"
-    return f"{noun} {', '.join(map(str, ranks))}"

@@ -237,6 +237,7 @@ class JobDetails:
         features: Constraint; empty if none.
         submitted_at: When it came into the queue, by the clock of slurmctld; a requeue counts. None where
             this version of Slurm does not say.
+        exit_code: How it ended, as Slurm prints it (``0:9``: by signal 9); empty where that is not known.
     """
 
     name: str = ""
@@ -252,6 +253,7 @@ class JobDetails:
     can_requeue: bool = True
     features: str = ""
     submitted_at: datetime | None = None
+    exit_code: str = ""
 
 
 class Severity(StrEnum):

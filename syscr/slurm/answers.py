@@ -82,7 +82,7 @@ def build_missing_error(
         what: What we could not do.
         nodes: Those nodes.
         completed: srun, ended.
-        fate: What became of the job.
+        fate: What became of the job, where that is certain.
         timed_out: Whether the limit of the whole checkpoint has passed.
     """
     step_error = build_step_error(what, completed)

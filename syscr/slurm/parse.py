@@ -266,8 +266,17 @@ def _read_details(record: Mapping[str, object]) -> JobDetails:
         restart_count=_value(record["restart_cnt"]) or 0,
         can_requeue=bool(record["requeue"]),
         features=str(record["features"]),
+        exit_code=_exit_code(record.get("exit_code")),
         submitted_at=datetime.fromtimestamp(submitted, UTC) if submitted else None,
     )
+
+
+def _exit_code(item: object) -> str:
+    """Read the exit code of a job in JSON; empty where it is none."""
+    if not isinstance(item, dict) or not isinstance(item.get("signal"), dict):
+        return ""
+    code, number = _value(item.get("return_code")), _value(item["signal"].get("id"))
+    return "" if code is None and number is None else f"{code or 0}:{number or 0}"
 
 
 def _path(record: Mapping[str, object], keys: Iterable[str], working_dir: str) -> str:

@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 DEFAULT_TIMEOUT_SECONDS = 60.0
 # Start of the step, and the time that a worker needs to say that its own limit has passed.
 _START_SECONDS = 30.0
-# The launcher lets its task go on when the worker has gone.
-_FATE = "the tasks run on"
 Progress = Callable[[Mapping[str, object]], None]
 
 
@@ -166,7 +164,7 @@ class SrunWorkers:
                 what,
                 missing,
                 completed,
-                fate=_FATE,
+                fate="nothing was touched" if request.action == "inspect" else "",
                 timed_out=timed_out and request.action == "dump",
             )
         reports = tuple(replace(build_report(answers[node]), node=node) for node in job.nodes)

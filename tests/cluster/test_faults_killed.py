@@ -75,7 +75,7 @@ def test_killed_helpers_on_the_node_leave_job_and_store_whole(cluster: Cluster, 
 
     with meanwhile(lambda: kill_when(patient, "dumping:1", "worker --request", node="c1")):
         answer = patient.checkpoint(check=False)
-    check("node 'c1' did not answer (Killed); the tasks run on")
+    check("node 'c1' did not answer (Killed); the job is still running")
 
     with meanwhile(lambda: kill_when(patient, "dumping:50", "criu", node="c1")):
         answer = patient.checkpoint(check=False)
@@ -91,9 +91,20 @@ def test_killed_helpers_on_the_node_leave_job_and_store_whole(cluster: Cluster, 
     with meanwhile(cancel_helper):
         answer = patient.checkpoint(check=False)
     if answer.exit_code:  # else it was done before the cancel came
-        check("the tasks run on")
+        check("; the job is still running")
     _checkpoint_soon(patient)
     patient.finish()
+
+
+def test_program_that_is_killed_during_its_dump_is_said_to_have_ended(work: Work) -> None:
+    work.backend = CRIU
+    patient = start_patient(work, "--nodelist=c1", megabytes=200)
+    with meanwhile(lambda: kill_when(patient, "dumping:20", "python3", node="c1")):
+        answer = patient.checkpoint(check=False)
+    assert answer.exit_code == 30, str(answer)
+    said = answer.error["message"].partition("\n")[0]
+    assert said.endswith("; the job has ended (FAILED, exit code 0:9)"), str(answer)
+    assert (patient.list_images(), patient.list_leftovers()) == ([], [])
 
 
 def test_limit_that_passes_at_any_moment_harms_nothing(work: Work) -> None:

@@ -278,7 +278,7 @@ def test_failed_dump_leaves_nothing(world: World, act: Act) -> None:
     world.workers.failures["dump"] = CheckpointError("node 'c1': criu failed")
     with pytest.raises(CheckpointError, match="criu failed"):
         act(world, REQUEST)
-    assert world.names()[-2:] == ["dump", "discard_staging"]
+    assert world.names()[-3:] == ["dump", "discard_staging", "inspect"]
     assert (world.images(), world.staged(), world.workers.held) == ([], [], set())
     assert world.workers.kept == set()
     assert world.scheduler.get_job(JOB).state is JobState.RUNNING
@@ -314,7 +314,7 @@ def test_failure_between_dump_and_publication_lets_the_job_go_on(
     world.home.add_probe = fail  # type: ignore[method-assign]
     with pytest.raises(type(error)):
         act(world, REQUEST)
-    assert world.names()[-2:] == ["finish resume", "discard_staging"]
+    assert world.names()[-3:] == ["finish resume", "discard_staging", "inspect"]
     assert (world.images(), world.staged(), world.workers.held) == ([], [], set())
     assert world.scheduler.get_job(JOB).state is JobState.RUNNING
     assert (world.remembered, world.workers.kept) == ([], set())
@@ -373,7 +373,7 @@ def test_checkpoint_past_its_limit_is_not_published(world: World) -> None:
     with pytest.raises(CheckpointTimeoutError, match=r"took 11\.0 s, limit 10 s; the job is still"):
         vacate(world, CheckpointRequest(TARGET, max_wait_seconds=10))
     assert world.images() == []
-    assert world.names()[-2:] == ["finish resume", "discard_staging"]
+    assert world.names()[-3:] == ["finish resume", "discard_staging", "inspect"]
 
 
 def test_files_that_are_missing_are_not_published(world: World) -> None:

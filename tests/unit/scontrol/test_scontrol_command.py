@@ -152,10 +152,12 @@ def test_failed_dump_leaves_the_job_and_error_keeps_it_until_a_good_one(site: Si
     site.world.add_job()
     for operation in ("create", "vacate", "requeue"):
         site.world.workers.failures["dump"] = CheckpointError("it broke", hint="mend it")
-        assert site.scontrol(operation, "4711") == failed("it broke", "hint: mend it")
+        assert site.scontrol(operation, "4711") == failed(
+            "it broke; the job is still running", "hint: mend it"
+        )
     assert site.world.scheduler.get_job(JOB).state is JobState.RUNNING
     assert site.world.workers.killed == set()
-    assert site.scontrol("error", "4711") == said("error(4027): it broke")
+    assert site.scontrol("error", "4711") == said("error(4027): it broke; the job is still running")
     assert site.scontrol("create", "4711") == DONE
     assert site.scontrol("error", "4711") == said("error(0): ")
 
@@ -166,7 +168,7 @@ def test_time_out_has_the_old_number(site: Site) -> None:
     answer = site.scontrol("create", "4711", "MaxWait=30")
     assert answer.err[:2] == (
         "scontrol_checkpoint error: Communication connection failure",
-        "syscr: 31 s, limit 30 s",
+        "syscr: 31 s, limit 30 s; the job is still running",
     )
     assert site.scontrol("error", "4711") == said("error(1001): Communication connection failure")
 
@@ -244,8 +246,10 @@ def test_job_of_several_steps_means_each_of_them(site: Site) -> None:
     assert {StoreKey("4711", "0"), StoreKey("4711", "1")} <= set(keys)
     assert len(site.world.images()) == 2
     site.world.workers.failures["dump"] = CheckpointError("one broke")
-    assert site.scontrol("create", "4711") == failed("one broke")
-    assert site.scontrol("error", "4711") == said("error(4027): one broke")
+    assert site.scontrol("create", "4711") == failed("one broke; the job is still running")
+    assert site.scontrol("error", "4711") == said(
+        "error(4027): one broke; the job is still running"
+    )
 
 
 def test_request_that_no_step_answers_is_said_as_it_is(site: Site) -> None:

@@ -52,9 +52,9 @@ def test_step_that_started_is_no_step_error(reply: Read, case: str) -> None:
 def test_node_without_answer_is_named_with_how_it_ended(reply: Read) -> None:
     completed = reply("step_killed").completed
     node = "c2" if "c2" in completed.stderr else "c3"
-    error = build_missing_error("look into job 5", [node], completed, fate="the tasks run on")
+    error = build_missing_error("look into job 5", [node], completed, fate="nothing was touched")
     assert type(error) is CheckpointError
-    assert f"node '{node}' did not answer (Killed); the tasks run on" in error.message
+    assert f"node '{node}' did not answer (Killed); nothing was touched" in error.message
     assert error.details["nodes"] == [node]
 
 
