@@ -81,7 +81,7 @@ def build_manifest(parts: Parts, reports: Sequence[NodeReport], timings: Timings
 
 
 def merge_timings(reports: Sequence[NodeReport], total_seconds: float) -> Timings:
-    """Return the longest durations over the nodes; publishing is not over yet and stays 0."""
+    """Return the longest durations over the nodes; publishing is not over yet and stays None."""
     frozen = [r.timings.frozen_us for r in reports if r.timings.frozen_us is not None]
     return Timings(
         frozen_us=max(frozen) if frozen else None,

@@ -6,6 +6,7 @@ No I/O here. What is asked for is in ``request.py``, what can be done in ``ports
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,9 @@ from syscr.errors import RequestError
 
 _JOB_ID = re.compile(r"(?P<number>\d+)(?:_(?P<index>\d+)|\+(?P<offset>\d+))?")
 _STEP_NAMES = ("batch", "extern", "interactive")
+
+NOT_STORED: Mapping[str, bool] = {"stored": False}
+"""Metadata of a field that manifests do not have: it is known only once they are written."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -417,14 +421,15 @@ class Timings:
             does not say.
         dump_seconds: Freeze to thaw, as the worker saw it.
         digest_seconds: Syncing and digesting the files.
-        publish_seconds: Manifest, syncs and rename; 0 in a manifest, which is written before.
+        publish_seconds: Manifest, syncs and rename; None of an image in a store: its manifest was written
+            before.
         total_seconds: The whole operation as the caller saw it; in a manifest until it was written.
     """
 
     frozen_us: int | None = None
     dump_seconds: float = 0.0
     digest_seconds: float = 0.0
-    publish_seconds: float = 0.0
+    publish_seconds: float | None = field(default=None, metadata=NOT_STORED)
     total_seconds: float = 0.0
 
 

@@ -71,7 +71,7 @@ def _size_of(image: Image) -> str:
 
 
 def _time_rows(timings: Timings) -> list[tuple[str, str]]:
-    parts = timings.dump_seconds + timings.digest_seconds + timings.publish_seconds
+    parts = timings.dump_seconds + timings.digest_seconds + (timings.publish_seconds or 0.0)
     total = timings.total_seconds or parts
     frozen = _NOTHING if timings.frozen_us is None else format_duration(timings.frozen_us / 1e6)
     return [("frozen", frozen), ("total", format_duration(total))]

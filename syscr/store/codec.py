@@ -1,7 +1,7 @@
 """Frozen dataclasses <-> JSON objects, exact also for text that is not Unicode; pure.
 
 One rule for all fields: the key is the field's name, a missing key is the field's default, an
-unknown key is ignored. Text that is not Unicode (a path, an argument) stands as an approximation
+unknown key is ignored; a field with ``model.NOT_STORED`` has no key. Text that is not Unicode (a path, an argument) stands as an approximation
 under its own key and as exact bytes under ``<key>_b64``. What else a manifest must be is in
 ``manifest.py``.
 """
@@ -14,9 +14,11 @@ import functools
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from syscr.model import NOT_STORED
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
@@ -35,7 +37,7 @@ def encode(value: Any) -> dict[str, Any]:
         CodecError: A value has no JSON form (NaN, a time without a zone).
     """
     document: dict[str, Any] = {}
-    for field in fields(value):
+    for field in stored_fields(value):
         name = field.name
         try:
             document[name], exact = _encode_item(getattr(value, name))
@@ -44,6 +46,11 @@ def encode(value: Any) -> dict[str, Any]:
         if exact is not None:
             document[name + _EXACT] = exact
     return document
+
+
+def stored_fields(cls: Any) -> tuple[Field[Any], ...]:
+    """Return the fields of a dataclass that have a key."""
+    return tuple(field for field in fields(cls) if field.metadata != NOT_STORED)
 
 
 def _encode_item(item: Any) -> tuple[Any, Any]:
@@ -132,7 +139,7 @@ def _plan(cls: type, skip: frozenset[str]) -> tuple[tuple[str, _Reader, Any], ..
             _reader(hints[field.name]),
             field.default_factory if field.default_factory is not MISSING else field.default,
         )
-        for field in fields(cls)
+        for field in stored_fields(cls)
         if field.name not in skip
     )
 

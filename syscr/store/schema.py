@@ -9,11 +9,12 @@ import inspect
 import json
 import re
 import types
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, is_dataclass
 from datetime import datetime
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from syscr.model import Manifest
+from syscr.store.codec import stored_fields
 from syscr.store.manifest import SCHEMA_VERSION
 
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", re.MULTILINE | re.DOTALL)
@@ -66,7 +67,7 @@ def _build_object(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
     texts = _read_attributes(cls)
     properties: dict[str, Any] = {}
     required = []
-    for field in fields(cls):
+    for field in stored_fields(cls):
         name, hint = field.name, hints[field.name]
         schema = _build_type(hint, definitions)
         if hint is str and name in _PATTERNS:
