@@ -31,6 +31,10 @@ from syscr.procfs.facts import TreeFacts, read_tree_facts
 _ATTEMPTS = 3
 _MATCH_ATTEMPTS = 10
 _MATCH_SECONDS = 0.05
+# A restored process tells the coordinator that it runs before it lets its threads go; one whose memory does
+# not fit its new place (a program of fixed addresses, say) ends as soon as they do. So it has to be seen
+# running for that long. Source: dmtcp src/threadlist.cpp, waitForAllRestored, 4.2.0 and 2bef5cf8; 2026-11.
+_STEADY_SECONDS = 0.25
 
 
 class Dumper:
@@ -114,7 +118,7 @@ class Dumper:
         )
 
     def wait_restored(self, task: TaskControl, image: TaskImage, *, timeout_seconds: float) -> None:
-        """Wait until all processes of a restored task run.
+        """Wait until all processes of a restored task run, and have done so for a moment.
 
         Raises:
             RestartTimeoutError: They do not all run in time; the message says how many do.
@@ -124,7 +128,7 @@ class Dumper:
         cause = "its coordinator has not started"
         while self._clock.monotonic() < deadline:
             try:
-                status = self._get_coordinator(task.spec).wait_running(wanted, deadline)
+                status = self._wait_steady(task.spec, wanted, deadline)
             except CoordinatorError as error:
                 cause = error.message
                 self._clock.sleep(_MATCH_SECONDS)
@@ -137,6 +141,15 @@ class Dumper:
             f"{timeout_seconds:g} s after its restore: {cause}",
             hint="see the standard error of the job; end it with 'scancel'",
         )
+
+    def _wait_steady(self, spec: TaskSpec, wanted: int, deadline: float) -> parse.Status:
+        """Wait until all processes run and still do a moment later; returns the last status."""
+        coordinator = self._get_coordinator(spec)
+        status = coordinator.wait_running(wanted, deadline)
+        if status == parse.Status(wanted, running=True):
+            self._clock.sleep(_STEADY_SECONDS)
+            status = coordinator.get_status()
+        return status
 
     def _capture(self, capture: Capture, task: TaskControl, hold_seconds: float) -> Captured:
         """Try until there is an image whose file sizes are exact."""

@@ -385,6 +385,22 @@ def test_wait_restored_counts_processes(world: World) -> None:
         world.backend.wait_restored(world.task, image, timeout_seconds=1)
 
 
+@pytest.mark.parametrize("loss", ["peer", "coordinator"])
+def test_restored_process_that_ends_at_once_does_not_count_as_running(
+    world: World, loss: str
+) -> None:
+    """DMTCP says that it runs before its threads do."""
+    image = TaskImage(0, "c1", "d", state={"images": ["a.dmtcp", "b.dmtcp"]})
+
+    def end() -> None:
+        world.dmtcp.peers -= loss == "peer"
+        world.dmtcp.alive = loss == "peer"
+
+    world.dmtcp.steps = [end]
+    with pytest.raises(RestartTimeoutError, match=r"1 of 2 processes|coordinator"):
+        world.backend.wait_restored(world.task, image, timeout_seconds=1)
+
+
 def test_probe_says_what_is_there(world: World) -> None:
     found = world.backend.probe()
     assert (found.tool_version, found.missing) == ("4.2.0", ())
