@@ -310,7 +310,7 @@ def _build_inside(manager: CheckpointManager, again: Sequence[str]) -> InsideJob
         replace_process(words, env={**os.environ, **env})
 
     return InsideJob(
-        send=send_request,
+        send=lambda task, request: send_request(task, request, manager.clock),
         wait=lambda task, path, seconds: wait_for_answer(
             task, path, manager.clock, timeout_seconds=seconds
         ),

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 SOCKET_NOTE = "agent"
 """File in the task's private folder: name of the agent's socket, without the leading NUL."""
 
+AGENT_LOG = "agent.log"
+"""File in the task's private folder that is there from the moment the agent is started."""
+
 PERIODIC = "periodic"
 """Tag of images that the agent took at the interval; only those are removed by it."""
 

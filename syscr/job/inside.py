@@ -19,7 +19,7 @@ from syscr.errors import (
     OperationUnsupportedError,
     ToolReplyError,
 )
-from syscr.job.agent import SOCKET_NOTE
+from syscr.job.agent import AGENT_LOG, SOCKET_NOTE
 from syscr.job.control import LAUNCHER_NAME, read_spec
 from syscr.model import TaskSpec
 from syscr.ports import Clock
@@ -29,6 +29,8 @@ from syscr.wire import build_error
 
 _PID1_NAME = "syscr-pid1"
 _MARGIN_SECONDS = 60.0
+# The program of the job begins at the same moment as its agent, and may be the quicker of the two.
+_START_SECONDS = 15.0
 
 
 def find_own_launcher() -> int | None:
@@ -73,13 +75,15 @@ def ask_agent(spec: TaskSpec, request: CheckpointRequest, clock: Clock) -> str:
         OperationUnsupportedError: The job has no agent.
         CheckpointError, CheckpointTimeoutError and others: What the agent reports.
     """
-    path = send_request(spec, request)
+    path = send_request(spec, request, clock)
     limit = request.max_wait_seconds + _MARGIN_SECONDS
     return wait_for_answer(spec, path, clock, timeout_seconds=limit)
 
 
-def send_request(spec: TaskSpec, request: CheckpointRequest) -> Path:
+def send_request(spec: TaskSpec, request: CheckpointRequest, clock: Clock) -> Path:
     """Ask the agent for a checkpoint; returns the file in which it will answer.
+
+    Contract: an agent that is just starting is waited for.
 
     Raises:
         OperationUnsupportedError: The job has no agent.
@@ -90,8 +94,11 @@ def send_request(spec: TaskSpec, request: CheckpointRequest) -> Path:
         "max_wait_seconds": request.max_wait_seconds,
         "reply": reply,
     }
+    note = Path(spec.run_dir, SOCKET_NOTE)
+    if Path(spec.run_dir, AGENT_LOG).exists():
+        wait_until(clock, note.exists, timeout_seconds=_START_SECONDS)
     try:
-        address = b"\0" + Path(spec.run_dir, SOCKET_NOTE).read_bytes()
+        address = b"\0" + note.read_bytes()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
             link.sendto(json.dumps(message).encode(), address)
     except OSError as error:

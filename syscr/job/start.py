@@ -12,7 +12,7 @@ from pathlib import Path
 from syscr import wire
 from syscr.errors import SyscrError
 from syscr.job import fresh
-from syscr.job.agent import AgentRequest
+from syscr.job.agent import AGENT_LOG, AgentRequest
 from syscr.job.launcher import Launcher
 from syscr.model import Image, TaskSpec
 from syscr.ports import LaunchPlan
@@ -85,7 +85,7 @@ class TaskStarter:
         return start_sidecar(
             [*self.syscr, "agent", "--request", request.encode()],
             env=dict(self.environ),
-            log_path=str(Path(spec.run_dir, "agent.log")),
+            log_path=str(Path(spec.run_dir, AGENT_LOG)),
             cwd=spec.run_dir,
         )
 

@@ -27,6 +27,7 @@ from syscr.job.inside import ask_agent
 from syscr.model import Image, Target, TaskSpec
 from syscr.request import CheckpointRequest
 from syscr.result import CheckpointResult
+from syscr.testing.clock import FakeClock
 from syscr.testing.images import sample_manifest
 
 TARGET = Target.parse("12")
@@ -194,8 +195,39 @@ def test_program_inside_hears_of_a_fault(world: World) -> None:
 
 def test_job_without_agent_is_told_how_to_get_one(world: World) -> None:
     with pytest.raises(OperationUnsupportedError, match="it has no agent") as caught:
-        ask_agent(spec(world), CheckpointRequest(TARGET), SystemClock())
+        ask_agent(spec(world), CheckpointRequest(TARGET), clock := FakeClock())
     assert "--checkpoint=INTERVAL" in caught.value.hint
+    assert clock.sleeps == []
+
+
+def test_agent_that_is_just_starting_is_waited_for(world: World) -> None:
+    """It is started before the program, but may need longer until it listens."""
+    agent = world.agent(3600.0)
+    (world.run_dir / "agent.log").touch()
+    threads: list[threading.Thread] = []
+
+    class Clock(SystemClock):
+        def sleep(self, seconds: float) -> None:
+            if not threads:
+                threads.append(threading.Thread(target=serve))
+                threads[0].start()
+            super().sleep(seconds)
+
+    def serve() -> None:
+        with pytest.raises(Stop):
+            agent.run()
+
+    assert ask_agent(spec(world), CheckpointRequest(TARGET), Clock()) == world.images[0].image_id
+    threads[0].join(timeout=20)
+    assert not threads[0].is_alive()
+
+
+def test_agent_that_never_starts_is_not_waited_for_without_end(world: World) -> None:
+    (world.run_dir / "agent.log").touch()
+    clock = FakeClock()
+    with pytest.raises(OperationUnsupportedError, match="it has no agent"):
+        ask_agent(spec(world), CheckpointRequest(TARGET), clock)
+    assert sum(clock.sleeps) == pytest.approx(15)
 
 
 def test_agent_that_does_not_answer_is_not_waited_for_without_end(
