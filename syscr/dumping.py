@@ -35,6 +35,7 @@ MARGIN_BYTES = 64 << 20
 """Room that an image needs beside the tasks' memory."""
 
 _IDLE_SECONDS = 60.0
+_ENDING = frozenset({"vacate", "requeue"})  # the tasks are held until they are ended
 
 Progress = Callable[[Mapping[str, object]], None]
 
@@ -108,7 +109,7 @@ class Dumper:
         preflight.check_owner(job, self.uid, self.user_name)
         preflight.check_state(job, operation)
         try:
-            return self._plan(job, request)
+            return self._plan(job, request, operation)
         except BaseException:
             self.workers.release(job)
             raise
@@ -117,7 +118,7 @@ class Dumper:
         """Give a plan up that is not carried out."""
         self.workers.release(plan.job)
 
-    def _plan(self, job: Job, request: CheckpointRequest) -> Plan:
+    def _plan(self, job: Job, request: CheckpointRequest, operation: str) -> Plan:
         target = request.target
         keep = 0.0 if request.dry_run else request.max_wait_seconds + _IDLE_SECONDS
         reports = self.workers.inspect(job, step=target.step, keep_seconds=keep)
@@ -133,7 +134,7 @@ class Dumper:
         key = StoreKey(chosen.lineage, step)
         findings = (
             *self._check_enabled(chosen, key),
-            *preflight.check_tasks(target, step, reports),
+            *preflight.check_tasks(target, step, reports, ends=operation in _ENDING),
         )
         store = self.open_store(request.image_dir or chosen.checkpoint_dir)
         if any(finding.severity is Severity.ERROR for finding in findings):

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from syscr.errors import JobStateError, PreflightError, RequestError, SchedulerDeniedError
 from syscr.model import Finding, Job, JobState, NodeReport, Severity, Target, TaskSpec
 
+THROUGH_SRUN = "output_through_srun"
+"""Code of a finding that does not matter where nothing is printed after the image."""
+
 _CHECKPOINTABLE = frozenset({JobState.RUNNING, JobState.SIGNALING})
 
 _HOW_TO_START = (
@@ -129,14 +132,23 @@ def _step_order(step: str) -> tuple[int, str]:
     return (int(step), "") if step.isdigit() else (-1, step)
 
 
-def check_tasks(target: Target, step: str, reports: Sequence[NodeReport]) -> tuple[Finding, ...]:
+def check_tasks(
+    target: Target, step: str, reports: Sequence[NodeReport], *, ends: bool = False
+) -> tuple[Finding, ...]:
     """Judge the tasks that the nodes reported for one step.
+
+    Args:
+        target: What is to be dumped.
+        step: The step that is meant.
+        reports: What the nodes say.
+        ends: Whether the tasks stand still from the image to their end.
 
     Returns:
         All findings of the step, errors first.
     """
     tasks = [task for report in reports for task in report.tasks if task.step == step]
-    findings = [finding for report in reports for finding in report.findings]
+    said = dict.fromkeys(finding for report in reports for finding in report.findings)
+    findings = [finding for finding in said if not (ends and finding.code == THROUGH_SRUN)]
     ranks = [task.rank for task in tasks]
     expected = max((task.task_count for task in tasks), default=0)
     missing = sorted(set(range(expected)) - set(ranks))

@@ -24,6 +24,7 @@ from syscr.errors import CheckpointError, StoreFullError, SyscrError
 from syscr.job.control import LauncherControl, find_tasks
 from syscr.job.launcher import digest_binary
 from syscr.job.meeting import mark_ended, wait_for_others
+from syscr.job.outputs import check_outputs
 from syscr.job.sharing import list_written
 from syscr.model import Finding, ImageFile, NodeReport, Severity, TaskImage, Timings
 from syscr.ports import Backend, Clock
@@ -109,7 +110,10 @@ class NodeWorker:
         return NodeReport(
             self.node,
             tasks=tuple(task.spec for task in tasks),
-            findings=tuple(replace(finding, node=self.node) for finding in findings),
+            findings=(
+                *(replace(finding, node=self.node) for finding in findings),
+                *check_outputs(tasks),
+            ),
             host=read_host_facts(self.node),
             written=tuple(path for task in tasks for path in list_written(task)),
             processes=processes,

@@ -470,6 +470,19 @@ def test_job_that_does_not_start_after_a_requeue_is_named(
     assert "it continues from its image" in caught.value.hint
 
 
+@pytest.mark.parametrize(("act", "count"), [(checkpoint, 1), (vacate, 0)])
+def test_output_through_srun_matters_only_where_something_is_printed_after_the_image(
+    world: World, act: Act, count: int
+) -> None:
+    world.add_job(4711, task(step="0"), task(1, step="0", node="c2"), nodes=("c1", "c2"))
+    found = Finding("output_through_srun", Severity.WARNING, "it goes through srun")
+    world.workers.findings = {"c1": (found,), "c2": (found,)}
+    result = act(world, CheckpointRequest(Target.parse("4711.0")))
+    assert [one.code for one in result.findings] == ["output_through_srun"] * count
+    (status,) = world.manager.status([Target.parse("4711.0")]) if count else [result]
+    assert len(status.findings) == count
+
+
 def test_silence_of_the_controller_after_the_requeue_is_said_as_such(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

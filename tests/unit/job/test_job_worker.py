@@ -28,6 +28,7 @@ class Task(FakeTask):
 
     mood = "running"
     failing = ""
+    output = "/out"
 
     def state(self) -> str:
         if self.failing == "state":
@@ -35,7 +36,7 @@ class Task(FakeTask):
         return self.mood
 
     def stdio(self) -> tuple[str, str, str]:
-        return ("/dev/null", "/out", "/err")
+        return ("/dev/null", self.output, "/err")
 
     def resume(self) -> None:
         super().resume()
@@ -419,3 +420,22 @@ def test_memory_is_that_of_the_tasks_own_processes(
     monkeypatch.setattr(worker_module, "list_tree", lambda _: found)
     report = node.ask("inspect")
     assert (report.processes, report.resident_bytes) == (2, 15)
+
+
+def test_output_that_goes_through_srun_is_named_once_for_each_step(node: Node) -> None:
+    node.add(0).output = "pipe:[17]"
+    node.add(1).output = "pipe:[18]"
+    (found,) = node.ask("inspect").findings
+    assert (found.code, found.severity) == ("output_through_srun", Severity.WARNING)
+    assert (found.node, found.pid) == ("", None)  # the same from each node
+    assert "the output of step 12.0 goes through srun" in found.message
+
+
+@pytest.mark.parametrize(
+    ("step", "output"), [("0", "/out.0"), ("0", "/dev/null"), ("batch", "pipe:[1]")]
+)
+def test_output_into_a_file_of_the_task_is_cut_back_and_needs_no_word(
+    node: Node, step: str, output: str
+) -> None:
+    node.add(0, step=step).output = output
+    assert node.ask("inspect", step=step).findings == ()
