@@ -187,9 +187,8 @@ class Dumper:
             found = self._dump(plan, request, hold=hold, progress=progress)
             is_held = hold
         except SyscrError as error:
-            self.drop(plan)
             fates = Fates(self.scheduler, self.workers, self.clock)
-            said = fates.say(error, plan.job, plan.step, [task.rank for task in plan.tasks])
+            said = fates.say(error, plan.job, plan.target, [task.rank for task in plan.tasks])
             if said is error:
                 raise
             raise said from error
@@ -228,6 +227,8 @@ class Dumper:
                 progress({"type": "phase", "phase": "publish"})
                 seconds = self.clock.monotonic() - started
                 manifest = build_manifest(parts.result(), reports, merge_timings(reports, seconds))
+                if not hold:
+                    self.workers.release(plan.job, wait=False)
                 for name in (PROBE_FILE, *(name_ended(report.node) for report in reports)):
                     plan.store.remove_probe(staging, name)
                 before = self.clock.monotonic()

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from syscr.errors import JobNotFoundError, JobStateError, SyscrError
-from syscr.model import Job, JobState
+from syscr.errors import (
+    JobNotFoundError,
+    JobStateError,
+    SchedulerUnavailableError,
+    StoreError,
+    SyscrError,
+)
+from syscr.model import Job, JobState, Target
 from syscr.ports import Clock, Scheduler, Workers
 from syscr.waiting import wait_until
 
@@ -34,18 +40,21 @@ class Fates:
     workers: Workers
     clock: Clock
 
-    def say(self, error: SyscrError, job: Job, step: str, ranks: Sequence[int]) -> SyscrError:
+    def say(self, error: SyscrError, job: Job, target: Target, ranks: Sequence[int]) -> SyscrError:
         """Return the error of a failed dump with what became of the job in its message.
 
         Args:
             error: What failed.
             job: The job as it was before.
-            step: The step that was dumped.
+            target: The step that was dumped.
             ranks: Its tasks.
         """
         if isinstance(error, (JobStateError, JobNotFoundError)) or "missing" in error.details:
             return error  # it says so already
-        message = set_fate(error, self.find(job, step, ranks))
+        message = set_fate(error, self.find(job, target.step or "batch", ranks))
+        is_foreign = isinstance(error, (StoreError, SchedulerUnavailableError))
+        if is_foreign and not message.startswith("cannot checkpoint"):
+            message = f"cannot checkpoint {target}: {message}"
         if message == error.message:
             return error
         said = type(error)(message, hint=error.hint, **error.details)
@@ -66,7 +75,7 @@ class Fates:
             return RUNS
         is_over = gone is not None and len(gone) == len(ranks) and step == "batch"
         try:
-            now = self._look(job, wait_seconds=_END_SECONDS if is_over else 0.0)
+            now = self._look(job, is_over=is_over)
             if now.state.is_final or now.state is JobState.COMPLETING:
                 code = self.scheduler.get_job_details(job.job_id).exit_code
                 return f"the job has ended ({now.raw_state}{code and f', exit code {code}'})"
@@ -78,15 +87,17 @@ class Fates:
             return f"the job is {now.raw_state}, what became of its tasks is not known"
         return f"{name_tasks(gone)} of step {job.job_id}.{step} ended"
 
-    def _look(self, job: Job, *, wait_seconds: float) -> Job:
+    def _look(self, job: Job, *, is_over: bool) -> Job:
+        """Return the job as it is now; one that is ending, or must be, is given the time to end."""
         now = job
 
         def has_ended() -> bool:
             nonlocal now
             now = self.scheduler.get_job(job.job_id)
-            return now.state is not JobState.RUNNING and now.state is not JobState.COMPLETING
+            is_going_on = now.state is JobState.RUNNING and is_over
+            return not is_going_on and now.state is not JobState.COMPLETING
 
-        wait_until(self.clock, has_ended, timeout_seconds=wait_seconds)
+        wait_until(self.clock, has_ended, timeout_seconds=_END_SECONDS)
         return now
 
 

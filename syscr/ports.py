@@ -297,8 +297,13 @@ class Workers(Protocol):
         """
         ...
 
-    def release(self, job: Job) -> None:
-        """Send workers away that still wait for a request; harmless where none do, never raises."""
+    def release(self, job: Job, *, wait: bool = True) -> None:
+        """Send workers away that still wait for a request; harmless where none do, never raises.
+
+        Args:
+            job: The job.
+            wait: Until they have gone; else call it again before the end.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 Message = Mapping[str, object]
 Progress = Callable[[Message], None]
 _END_SECONDS = 5.0
+_NOBODY = "-"  # who is not named in a request leaves
 
 
 @dataclass(slots=True)
@@ -59,6 +60,10 @@ class KeptStep:
         self._answers.progress = progress
         self._talk.send(encode_request(request) + "\n")
         self.nodes = request.nodes or self.nodes
+
+    def dismiss(self) -> None:
+        """Tell the workers to leave, without waiting for it."""
+        self._talk.send(encode_request(WorkerRequest("inspect", nodes=(_NOBODY,))) + "\n")
 
     def collect(
         self, nodes: Collection[str], limit_seconds: float

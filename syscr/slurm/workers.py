@@ -55,6 +55,7 @@ class SrunWorkers:
         self._as_owner = as_owner
         self._nodes: dict[tuple[int, str], tuple[str, ...]] = {}
         self._kept: dict[int, KeptStep] = {}
+        self._leaving: dict[int, KeptStep] = {}
         self.timeout_seconds = timeout_seconds
 
     def inspect(
@@ -100,7 +101,7 @@ class SrunWorkers:
             timeout_seconds=timeout_seconds,
             node_count=len(there.nodes),
             together=together,
-            keep_seconds=hold_seconds and hold_seconds + _START_SECONDS,
+            keep_seconds=hold_seconds + _START_SECONDS,
         )
         try:
             return self._ask(there, request, _name("checkpoint", job, step), progress)
@@ -111,23 +112,31 @@ class SrunWorkers:
 
     def finish(self, job: Job, *, step: str, action: str) -> tuple[NodeReport, ...]:
         """End the hold; see ``ports.Workers.finish``."""
+        resumes = action == "resume"
         request = WorkerRequest(
             "finish",
             job.number,
             step,
             timeout_seconds=self.timeout_seconds,
             finish_action=action,
+            keep_seconds=_START_SECONDS if resumes else 0.0,
         )
         try:
             return self._ask(self._on_nodes_of(job, step), request, _name(action, job, step))
         finally:
-            self.release(job)
+            if not resumes:  # else somebody may want to know whether the tasks run
+                self.release(job)
 
-    def release(self, job: Job) -> None:
+    def release(self, job: Job, *, wait: bool = True) -> None:
         """Send the workers of a kept step away; see ``ports.Workers.release``."""
         kept = self._kept.pop(job.number, None)
-        if kept is not None:
-            kept.end()
+        if kept is not None and not wait:
+            kept.dismiss()
+            self._leaving[job.number] = kept
+            return
+        for step in (kept, self._leaving.pop(job.number, None)):
+            if step is not None:
+                step.end()
 
     def probe_nodes(self, nodes: Sequence[str]) -> tuple[NodeHealth, ...]:
         """Look at nodes outside any job, one after the other, for ``syscr doctor --node``.
@@ -195,7 +204,7 @@ class SrunWorkers:
         )
         if completed is not None:
             del self._kept[job.number]
-            if request.action == "finish" and not answers and not timed_out:  # it has left
+            if request.action != "dump" and not answers and not timed_out:  # it has left
                 return self._send(job, request, progress)
         return completed or Completed((), 0), answers, timed_out
 

@@ -95,16 +95,17 @@ class FakeWorkers:
         """End the hold; ``kill`` ends the tasks as well."""
         self._answer(f"finish {action}", job, step)
         self.held.discard((job.number, step))
-        self.release(job)
         if action == "kill":
+            self.release(job)
             self.killed.add((job.number, step))
             self.tasks = [
                 task for task in self.tasks if (task.number, task.step) != (job.number, step)
             ]
         return tuple(NodeReport(node) for node in job.nodes)
 
-    def release(self, job: Job) -> None:
+    def release(self, job: Job, *, wait: bool = True) -> None:
         """Take note that no worker waits any more."""
+        del wait
         self.kept.discard(job.number)
 
     def _answer(self, method: str, job: Job, step: str | None) -> None:

@@ -16,7 +16,7 @@ from syscr.errors import (
     SyscrError,
 )
 from syscr.fate import RUNS, Fates, set_fate
-from syscr.model import JobDetails, JobState, TaskImage, TaskSpec
+from syscr.model import JobDetails, JobState, Target, TaskImage, TaskSpec
 from syscr.request import CheckpointRequest
 
 RANKS = (0, 1)
@@ -88,6 +88,19 @@ def test_end_that_slurm_has_not_heard_of_yet_is_waited_for(world: World) -> None
     assert len(world.clock.sleeps) == 2
 
 
+def test_job_that_is_just_ending_is_named_by_its_end(world: World) -> None:
+    job = world.add_job(state=JobState.COMPLETING)
+    real = world.clock.sleep
+
+    def sleep(seconds: float) -> None:
+        real(seconds)
+        world.scheduler.set_state(JOB, JobState.TIMEOUT)
+
+    world.clock.sleep = sleep  # type: ignore[method-assign]
+    fates = Fates(world.scheduler, world.workers, world.clock)
+    assert fates.find(job, "batch", (0,)) == "the job has ended (TIMEOUT)"
+
+
 def test_task_that_is_gone_while_the_job_runs_is_named(world: World) -> None:
     job = world.add_job(4711, task(step="0", rank=0))
     fates = Fates(world.scheduler, world.workers, world.clock)
@@ -131,7 +144,9 @@ def test_notes_are_kept(world: World) -> None:
     job = world.add_job()
     error = CheckpointError("no answer")
     error.add_note("node 'c2': full")
-    said = Fates(world.scheduler, world.workers, world.clock).say(error, job, "batch", (0,))
+    said = Fates(world.scheduler, world.workers, world.clock).say(
+        error, job, Target(JOB, "batch"), (0,)
+    )
     assert (said.message, said.__notes__) == (
         "no answer; the job is still running",
         error.__notes__,
@@ -158,4 +173,5 @@ def test_what_a_node_claims_holds_until_it_is_seen_to_be_otherwise(
 def test_silent_controller_at_the_end_of_a_dump_is_no_fate(world: World) -> None:
     world.add_job()
     error = SchedulerUnavailableError("no answer")
-    assert fail_dump(world, error, lambda: None) == "no answer; the job is still running"
+    said = fail_dump(world, error, lambda: None)
+    assert said == "cannot checkpoint 4711.batch: no answer; the job is still running"

@@ -307,3 +307,39 @@ def test_release_sends_workers_away_and_is_harmless_twice() -> None:
         workers.release(JOB)
         workers.release(JOB)
     assert runner.conversations[0].ended
+
+
+def test_kept_step_says_after_a_failed_dump_what_became_of_the_tasks() -> None:
+    """It needs no controller for that, which may be what has failed."""
+    failure = CheckpointError("cannot checkpoint task 0: full").to_dict()
+    failed = [encode_report(NodeReport(n, error=failure, is_waiting=True)) for n in JOB.nodes]
+    task = TaskSpec(40, "0", 0, "c1", "12", "/c", "criu")
+    answers = [_waiting("c1", "c2"), _out(*failed), _waiting("c1", "c2", tasks={"c1": task})]
+    with FakeRunner() as runner:
+        runner.expect(_kept_argv(), stdout=ANSWER_END.join(answers))
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        with pytest.raises(CheckpointError, match="full"):
+            _dump(workers)
+        found = workers.inspect(JOB, step="0")
+        assert [report.tasks for report in found] == [(task,), ()]
+        workers.release(JOB)
+    [talk] = runner.conversations
+    assert [decode_request(line).action for line in talk.sent] == ["dump", "inspect"]
+    assert talk.ended
+
+
+def test_workers_that_are_told_to_leave_are_not_waited_for_until_the_end() -> None:
+    with FakeRunner() as runner:
+        runner.expect(
+            _kept_argv(), stdout=ANSWER_END.join([_waiting("c1", "c2"), _waiting("c1", "c2")])
+        )
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        workers.inspect(JOB, step=None, keep_seconds=600.0)
+        _dump(workers)
+        workers.release(JOB, wait=False)
+        [talk] = runner.conversations
+        assert not set(decode_request(talk.sent[-1]).nodes) & set(JOB.nodes)
+        assert not talk.ended
+        workers.release(JOB)
+        assert talk.ended
