@@ -5,6 +5,7 @@ Slurm's time format and the sizes of its options are read here, once. Identifier
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -68,17 +69,18 @@ def parse_interval(text: str) -> float:
     """Read the time between two checkpoints, as ``--checkpoint`` of Slurm took it.
 
     Returns:
-        Seconds, rounded up to whole minutes; 0 for 0, UNLIMITED, INFINITE and -1: none.
+        Whole seconds; 0 for 0, UNLIMITED, INFINITE and -1: none.
 
     Raises:
         RequestError: The text is in none of the forms, or longer than 31 years.
 
-    Source: Slurm 19.05.8 ``src/common/parse_time.c``, time_str2mins; ``csrc/spank/interval.c`` reads the
+    Source: the forms are those of Slurm 19.05.8 ``src/common/parse_time.c``, time_str2mins, which rounded
+    up to whole minutes; here the seconds count, as its manual said. ``csrc/spank/interval.c`` reads the
     same, and a test compares the two. Checked 2026-11.
 
     Example:
         >>> parse_interval("5"), parse_interval("0:30"), parse_interval("1-")
-        (300.0, 60.0, 86400.0)
+        (300.0, 30.0, 86400.0)
     """
     if text.upper() in {"UNLIMITED", "INFINITE", "-1"}:
         return 0.0
@@ -97,7 +99,18 @@ def parse_interval(text: str) -> float:
     total = int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds
     if max(total, *clock, int(days or 0)) > _MOST_INTERVAL_SECONDS:
         raise RequestError(f"the checkpoint interval '{text}' is longer than 31 years")
-    return float(-(-total // 60) * 60)
+    return float(total)
+
+
+def format_interval(seconds: float) -> str:
+    """Write the time between two checkpoints as ``parse_interval`` reads it; parts of a second round up.
+
+    Example:
+        >>> format_interval(1800), format_interval(90.5), format_interval(0.2)
+        ('30', '1:31', '0:01')
+    """
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes}:{rest:02}" if rest else str(minutes)
 
 
 def parse_duration(text: str) -> float:

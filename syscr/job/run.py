@@ -44,7 +44,7 @@ from syscr.selection import (
     select_newest,
 )
 from syscr.settings import Settings
-from syscr.units import format_time
+from syscr.units import format_interval, format_time
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class TaskRunner:
         copy = keep_script(options.checkpoint_dir, script)
         own = [f"--checkpoint-dir={options.checkpoint_dir}"]
         if options.interval_seconds > 0:
-            own.append(f"--checkpoint={round(options.interval_seconds / 60)}")
+            own.append(f"--checkpoint={format_interval(options.interval_seconds)}")
         key = StoreKey(str(place.number))
         record: dict[str, object] = {"command": "spank", "options": own, "program": arguments}
         if store.read_record(key, SUBMISSION) != record:

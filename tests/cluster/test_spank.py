@@ -122,13 +122,13 @@ def test_no_variable_of_the_plugin_is_left_in_the_task(work: Work, plugin: Plugi
 
 
 @pytest.mark.parametrize(
-    ("script", "variable", "command", "minutes"),
+    ("script", "variable", "command", "recorded"),
     [
-        ("10", None, None, 10),
-        ("10", "0:30", None, 1),
-        ("10", "20", "1-12:30", 2190),
-        ("10", "soon", "UNLIMITED", 0),
-        ("never", "2", None, 2),
+        ("10", None, None, "10"),
+        ("10", "10:30", None, "10:30"),
+        ("10", "20", "1-12:30", "2190"),
+        ("10", "soon", "UNLIMITED", None),
+        ("never", "2", None, "2"),
     ],
 )
 def test_command_line_wins_over_variable_over_script(
@@ -137,14 +137,14 @@ def test_command_line_wins_over_variable_over_script(
     script: str,
     variable: str | None,
     command: str | None,
-    minutes: int,
+    recorded: str | None,
 ) -> None:
     work.write("job.sh", f"#!/bin/sh\n#SBATCH --checkpoint={script} -o out.txt\n{WHERE}\n")
     env = {"SBATCH_CHECKPOINT": variable, "SBATCH_CHECKPOINT_DIR": work.images} if variable else {}
     options = [f"--checkpoint={command}"] if command else []
     job = sbatch(work, *options, "job.sh", env=env)
     work.wait_for_lines("out.txt", 1)
-    interval = [f"--checkpoint={minutes}"] if minutes else []
+    interval = [f"--checkpoint={recorded}"] if recorded else []
     expected = sorted([f"--checkpoint-dir={work.images}", *interval])
     assert read_record(work, job) == expected
     assert work.read("out.txt") == "syscr\n"

@@ -1,7 +1,8 @@
 /* Reading an interval: M, M:S, H:M:S, D-, D-H, D-H:M, D-H:M:S.
  *
  * Source: Slurm 19.05.8 src/common/parse_time.c, time_str2mins and _is_valid_timespec, and what real
- * 18.08.9 and 19.05.8 answered. Not taken over: the cut to 16 bits (65536 was 0), and what overflowed an int.
+ * 18.08.9 and 19.05.8 answered. Not taken over: seconds rounded up to a minute, the cut to 16 bits (65536 was
+ * 0), and what overflowed an int.
  */
 #include "interval.h"
 
@@ -45,7 +46,7 @@ static int read_clock(const char *text, long long parts[3])
     return 0;
 }
 
-long interval_minutes(const char *text)
+long interval_seconds(const char *text)
 {
     long long parts[3] = {0, 0, 0};
     long long seconds;
@@ -67,5 +68,5 @@ long interval_minutes(const char *text)
             return -1;
         seconds = count == 3 ? parts[0] * 3600 + parts[1] * 60 + parts[2] : parts[0] * 60 + parts[1];
     }
-    return seconds > MOST_SECONDS ? -1 : (long)((seconds + 59) / 60);
+    return seconds > MOST_SECONDS ? -1 : (long)seconds;
 }

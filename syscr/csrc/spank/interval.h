@@ -2,7 +2,7 @@
 #ifndef SYSCR_INTERVAL_H
 #define SYSCR_INTERVAL_H
 
-/* Minutes between two checkpoints, seconds rounded up; 0: none (0, UNLIMITED, INFINITE, -1); -1: no interval. */
-__attribute__((visibility("hidden"))) long interval_minutes(const char *text);
+/* Seconds between two checkpoints; 0: none (0, UNLIMITED, INFINITE, -1); -1: no interval. */
+__attribute__((visibility("hidden"))) long interval_seconds(const char *text);
 
 #endif

@@ -170,13 +170,13 @@ static bool exchange(spank_t spank, const char *command, const struct words *opt
 
 static void add_own_options(struct words *words, bool is_batch, bool truncate)
 {
-    static char seconds[32];
-    long minutes = given[CHECKPOINT] == NULL ? 0 : interval_minutes(given[CHECKPOINT]);
+    static char text[32];
+    long seconds = given[CHECKPOINT] == NULL ? 0 : interval_seconds(given[CHECKPOINT]);
     add_option(words, "--checkpoint-dir", given[CHECKPOINT_DIR]);
     add_option(words, "--restart-dir", given[RESTART_DIR]);
-    if (minutes > 0) {
-        snprintf(seconds, sizeof seconds, "%ld", minutes * 60);
-        add_option(words, "--interval", seconds);
+    if (seconds > 0) {
+        snprintf(text, sizeof text, "%ld", seconds);
+        add_option(words, "--interval", text);
     }
     if (is_batch)
         add(words, "--keep-script");

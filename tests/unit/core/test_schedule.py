@@ -18,6 +18,19 @@ def test_costly_checkpoint_leaves_the_program_four_times_its_cost() -> None:
     assert find_due(Past(100.0, took_seconds=30.0), 60.0) == 100.0 + 30.0 + 4 * 30.0
 
 
+@given(st.floats(0.001, 5.0), st.lists(st.floats(0.0, 100.0), min_size=1, max_size=20))
+def test_shortest_interval_leaves_the_program_four_fifths_of_its_time(
+    interval: float, costs: list[float]
+) -> None:
+    now = 0.0
+    past = Past(now)
+    for cost in costs:
+        now = find_due(past, interval)
+        past = Past(now, took_seconds=cost)
+        now += cost
+    assert sum(costs) <= find_due(past, interval) * 0.2 + 1e-6
+
+
 def test_failures_double_the_interval_up_to_an_hour() -> None:
     dues = [find_due(Past(0.0, failures=count), 600.0) for count in range(5)]
     assert dues == [600.0, 1200.0, 2400.0, 3600.0, 3600.0]

@@ -430,7 +430,7 @@ def test_variables_of_srun_count_for_a_step(desk: Desk) -> None:
     }
     desk.submitter().srun(["prog"])
     words = list(desk.words)
-    assert words[words.index("--interval") + 1] == "60"
+    assert words[words.index("--interval") + 1] == "30"
     assert words[words.index("--restart-dir") + 1] == "/r"
 
 

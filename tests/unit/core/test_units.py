@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import math
 from datetime import UTC, datetime, timedelta, timezone
 from types import ModuleType
 
@@ -69,6 +70,11 @@ def test_slurm_time_survives_each_way_to_write_it(seconds: int) -> None:
 def test_duration_is_read(text: str, seconds: float) -> None:
     assert units.parse_duration(text) == seconds
     assert units.parse_duration(text.upper()) == seconds
+
+
+@given(st.floats(0.0, 999_999_999.0))
+def test_written_interval_is_read_as_the_next_whole_second(seconds: float) -> None:
+    assert units.parse_interval(units.format_interval(seconds)) == math.ceil(seconds)
 
 
 def test_bare_number_is_no_duration_since_its_unit_would_be_a_guess() -> None:

@@ -553,6 +553,18 @@ def test_script_of_the_spool_directory_runs_as_a_copy_and_its_options_are_record
         job.run(AGAIN, command=(str(spool),), keep_script=True)
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(4.0, "0:04"), (0.2, "0:01"), (3661.0, "61:01")])
+def test_recorded_interval_keeps_its_seconds(
+    job: Job, tmp_path: Path, seconds: float, text: str
+) -> None:
+    spool = tmp_path / "slurm_script"
+    spool.write_bytes(b"#!/bin/sh\n")
+    job.run(command=(str(spool),), keep_script=True, interval_seconds=seconds)
+    record = job.store.read_record(KEY, "submission")
+    assert record is not None
+    assert record["options"] == [f"--checkpoint-dir={job.directory}", f"--checkpoint={text}"]
+
+
 def test_script_that_cannot_be_copied_runs_without_checkpoints(job: Job, tmp_path: Path) -> None:
     program = job.run(command=(str(tmp_path / "gone"),), keep_script=True)
     assert program.argv == (str(tmp_path / "gone"),)

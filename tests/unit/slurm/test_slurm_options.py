@@ -94,7 +94,7 @@ def test_own_options_last_one_wins_and_stronger_source_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "seconds"), [("30", 1800.0), ("1:30", 120.0), ("0", 0.0), ("UNLIMITED", 0.0)]
+    ("interval", "seconds"), [("30", 1800.0), ("1:30", 90.0), ("0", 0.0), ("UNLIMITED", 0.0)]
 )
 def test_checkpoint_interval_is_slurms_time(interval: str, seconds: float) -> None:
     assert split_command("sbatch", [f"--checkpoint={interval}"]).own.interval_seconds == seconds

@@ -19,16 +19,17 @@ from syscr.units import parse_interval
 PROBE = """
 #include "interval.c"
 #include "command.c"
-long probe_interval(const char *text) { return interval_minutes(text); }
+long probe_interval(const char *text) { return interval_seconds(text); }
 const char *probe_command(const char *command, char *interpreter)
 {
     return check_command(command, interpreter, 100);
 }
 """
-# What 18.08.9 and 19.05.8 answered, in minutes; None: invalid.
+# What 18.08.9 and 19.05.8 took, in seconds, which they rounded up to minutes; None: invalid.
 NATIVE = {
-    "5": 5, "0": 0, "0:30": 1, "1:30": 2, "1:00:00": 60, "1-0": 1440, "1-12": 2160, "1-12:30": 2190,
-    "1-12:30:59": 2191, "2-": 2880, "0-0:0:1": 1, "12-34:56:78": 19378, "65535": 65535,
+    "5": 300, "0": 0, "0:30": 30, "0:04": 4, "0:00": 0, "1:30": 90, "1:00:00": 3600, "0:00:59": 59,
+    "1-0": 86_400, "1-12": 129_600, "1-12:30": 131_400, "1-12:30:59": 131_459, "2-": 172_800,
+    "0-0:0:1": 1, "12-34:56:78": 1_162_638, "65535": 3_932_100, "65536": 3_932_160,
     "UNLIMITED": 0, "infinite": 0, "-1": 0, "": None, " 5": None, "5m": None, "5s": None, "1.5": None,
     "1:": None, "1:2:3:4": None, "1-2-3": None, "99999999999": None, "-5": None, ":5": None, "-": None,
 }  # fmt: skip
@@ -59,20 +60,20 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return found
 
 
-def read_minutes(text: str) -> int | None:
+def read_seconds(text: str) -> float | None:
     try:
-        return round(parse_interval(text) / 60)
+        return parse_interval(text)
     except RequestError:
         return None
 
 
-@pytest.mark.parametrize(("text", "minutes"), NATIVE.items())
+@pytest.mark.parametrize(("text", "seconds"), NATIVE.items())
 def test_interval_is_read_as_slurm_read_it(
-    library: ctypes.CDLL, text: str, minutes: int | None
+    library: ctypes.CDLL, text: str, seconds: int | None
 ) -> None:
     found = library.probe_interval(text.encode())
-    assert (None if found == -1 else found) == minutes
-    assert read_minutes(text) == minutes
+    assert (None if found == -1 else found) == seconds
+    assert read_seconds(text) == seconds
 
 
 @given(text=TEXT)
@@ -84,7 +85,7 @@ def test_interval_is_read_as_slurm_read_it(
 @example("11574-1:46:40")
 def test_plugin_and_python_read_the_same_interval(library: ctypes.CDLL, text: str) -> None:
     found = library.probe_interval(text.encode())
-    assert (None if found == -1 else found) == read_minutes(text)
+    assert (None if found == -1 else found) == read_seconds(text)
 
 
 def check(library: ctypes.CDLL, path: Path) -> tuple[str, str]:
