@@ -137,6 +137,9 @@ class Submitter:
             and name not in slurm_options.OWN_VARIABLES["sbatch"]
             and not name.startswith(_SPANK_VARIABLES)
         }
+        # the steps in the job shall find theirs, and the plugin shall not take them for sbatch's
+        fallbacks = slurm_options.FALLBACK_VARIABLES.items()
+        env.update({own: "" for own, fallback in fallbacks if fallback in env})
         try:
             completed = self.runner.run(argv, stdin=wrapper, env=env, timeout_seconds=limit_seconds)
         except CommandTimeout as timeout:

@@ -81,6 +81,14 @@ OWN_VARIABLES: Mapping[str, Mapping[str, str]] = {
 
 Source: Slurm 18.08.9, sbatch and srun manuals, INPUT ENVIRONMENT VARIABLES; ``csrc/spank/plugin.c`` has the same.
 """
+FALLBACK_VARIABLES: Mapping[str, str] = {
+    "SBATCH_CHECKPOINT": "SLURM_CHECKPOINT",
+    "SBATCH_CHECKPOINT_DIR": "SLURM_CHECKPOINT_DIR",
+}
+"""What counts where a variable of sbatch is not set (empty: nothing counts); ``csrc/spank/client.c`` has the same.
+
+Source: checkpoint page of Slurm's own documentation, up to 18.08. sbatch never did what it says there.
+"""
 # Ours; they are never abbreviated, so that no abbreviation of Slurm's becomes ambiguous.
 _OURS = ("checkpoint", "checkpoint-dir", "restart-dir", "backend")
 _HELP_OPTION = re.compile(r"^\s+(?:-\w,\s+)?--([a-z0-9][\w-]*)(\[=|=)?", re.MULTILINE)
@@ -248,10 +256,12 @@ def read_own_variables(tool: str, environ: Mapping[str, str], given: OwnOptions)
         "checkpoint-dir": given.checkpoint_dir,
         "restart-dir": given.restart_dir,
     }
-    options = [
-        Option(name, environ[variable])
+    values = {
+        name: environ.get(variable, environ.get(FALLBACK_VARIABLES.get(variable, "")))
         for variable, name in OWN_VARIABLES[tool].items()
-        if environ.get(variable) and fields_of[name] is None
+    }
+    options = [
+        Option(name, value) for name, value in values.items() if value and fields_of[name] is None
     ]
     return given.over(read_own_options(options))
 

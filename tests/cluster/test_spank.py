@@ -13,14 +13,18 @@ from faults_support import find_processes
 
 # What a task has around it: "syscr" in a namespace of its own, "slurm" without us.
 WHERE = 'if grep -q " 1$" /proc/self/uid_map; then echo syscr; else echo slurm; fi'
-# As people wrote it up to 18.08; nothing in it is ours.
+pytestmark = pytest.mark.matrix
+
+# As people wrote it up to 18.08; nothing in it is ours. Each number depends on all before.
 SCRIPT_OF_2018 = """#!/bin/bash
 #SBATCH --job-name=old
 #SBATCH --checkpoint=1
 #SBATCH --checkpoint-dir={images}
 #SBATCH --output=old.out
+x=1
 for i in $(seq 1 16); do
-    echo $i
+    x=$(( (x * 1103515245 + 12345) % 2147483648 ))
+    echo $i $x
     sleep 0.1
     if [ $((i % 8)) -eq 0 ]; then
         scontrol checkpoint create $SLURM_JOB_ID
@@ -321,7 +325,10 @@ def test_script_of_2018_survives_scancel(cluster: Cluster, work: Work, plugin: P
     answer = work.run("scontrol", "checkpoint", "restart", job, env=path)
     assert (answer.stdout, answer.stderr) == ("", "")
     assert cluster.wait_for_end(job, 90).exit_code == "7:0"
-    lines = [str(n) for n in range(1, 17)]
+    x, lines = 1, []
+    for n in range(1, 17):
+        x = (x * 1103515245 + 12345) % 2147483648
+        lines.append(f"{n} {x}")
     for after in (16, 8):
         lines.insert(after, "answer 0")
     assert [line for line in work.read("old.out").splitlines() if "slurmstepd" not in line] == lines

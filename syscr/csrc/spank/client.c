@@ -29,12 +29,22 @@ enum tool find_tool(void)
  * order is the one of Slurm's own options. They must not stay: srun would export them to its tasks. */
 static bool is_set_here[OPTIONS];
 
+/* Where the variable of sbatch is not set the one of srun counts: Slurm's own page on checkpoints said so. */
+static const char *read_variable(enum tool tool, const struct own_option *option)
+{
+    const char *value = NULL;
+    if (tool == SRUN)
+        return getenv(option->srun);
+    if (tool == SBATCH && option->sbatch != NULL && (value = getenv(option->sbatch)) == NULL)
+        value = getenv(option->srun);
+    return value;
+}
+
 void client_begin(void)
 {
     enum tool tool = find_tool();
     for (int i = 0; i < OPTIONS; i++) {
-        const char *variable = tool == SRUN ? own_options[i].srun : tool == SBATCH ? own_options[i].sbatch : NULL;
-        const char *value = variable == NULL ? NULL : getenv(variable);
+        const char *value = read_variable(tool, &own_options[i]);
         if (value != NULL && *value != '\0')
             is_set_here[i] = setenv(own_options[i].exported, value, 1) == 0;
     }

@@ -415,6 +415,29 @@ def test_variable_is_weaker_than_the_command_line_and_stronger_than_the_script(d
     assert words[words.index("--checkpoint-dir") + 1] == desk.directory
 
 
+def test_variables_of_srun_count_for_a_job_where_those_of_sbatch_are_not_set(desk: Desk) -> None:
+    directory = str(desk.root / "images")
+    desk.environ = {
+        "SLURM_CHECKPOINT": "0:04",
+        "SLURM_CHECKPOINT_DIR": directory,
+        "SLURM_RESTART_DIR": "/r",
+    }
+    desk.sbatch("job.sh")
+    words = desk.run_line
+    assert words[words.index("--interval") + 1] == "4"
+    assert words[words.index("--checkpoint-dir") + 1] == directory
+    assert "--restart-dir" not in words
+    # the steps in the script find them, the plugin in sbatch is told to leave them
+    assert dict(desk.added) == {
+        **desk.environ,
+        "SBATCH_CHECKPOINT": "",
+        "SBATCH_CHECKPOINT_DIR": "",
+    }
+    desk.environ = {"SLURM_CHECKPOINT": "soon", "SBATCH_CHECKPOINT": ""}
+    desk.sbatch("job.sh")
+    assert "--interval" not in desk.run_line
+
+
 def test_variables_do_not_reach_the_plugin_through_our_sbatch(desk: Desk) -> None:
     handed_on = "SLURM_SPANK__SLURM_SPANK_OPTION_syscr_checkpoint"
     desk.environ = {"SBATCH_CHECKPOINT": "20", handed_on: "5", "SBATCH_PARTITION": "debug"}
