@@ -16,10 +16,10 @@ from typing import NoReturn
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if "SYSCR_TASK_PROGRAM" in os.environ:
-        from syscr.job.spank import take_task
+    if "SYSCR_STARTER" in os.environ:
+        from syscr.process.replace import serve_starter
 
-        args = take_task(args, os.environ)
+        serve_starter(os.environ.pop("SYSCR_STARTER"))
     verb = args[0] if args else ""
     if verb == "run" and args[1:2] not in (["--help"], ["-h"]):
         return _run(args[1:])

@@ -16,9 +16,11 @@ from syscr.ports import CommandTimeout, Runner
 
 SOURCES_DIR = Path(__file__).with_name("csrc") / "spank"
 SOURCES = ("plugin.c", "client.c", "task.c", "command.c", "interval.c")
+STARTER_SOURCES = ("start.c", "handed.c", "command.c")
 PLUGIN_NAME = "syscr_spank.so"
+STARTER_NAME = "syscr-start"
 _FLAGS = (
-    *("-O2", "-std=gnu11", "-fPIC", "-shared", "-fstack-protector-strong"),
+    *("-O2", "-std=gnu11", "-fstack-protector-strong"),
     *(
         "-Wall",
         "-Wextra",
@@ -61,7 +63,7 @@ class PluginBuilder:
     syscr: str
 
     def build(self, directory: str, *, include_dir: str, compiler: str) -> BuiltPlugin:
-        """Build ``syscr_spank.so`` in a directory; an older one is replaced in one step.
+        """Build ``syscr_spank.so`` and ``syscr-start`` in a directory; older ones are replaced in one step each.
 
         Raises:
             ToolUnsupportedError: No headers, those of another Slurm than the one here, a path that
@@ -73,17 +75,24 @@ class PluginBuilder:
             check_plain(word)
         version = read_header_version(include_dir)
         self._compare(version)
-        aside = f"{path}.{os.getpid()}"
+        starter = os.path.join(os.path.dirname(path), STARTER_NAME)
+        commands = {
+            starter: build_compile_starter(compiler, _aside(starter)),
+            path: build_compile(compiler, include_dir, self.syscr, _aside(path)),
+        }
         try:
-            self._compile(build_compile(compiler, include_dir, self.syscr, aside))
-            os.replace(aside, path)
+            for argv in commands.values():
+                self._compile(argv)
+            for name in commands:  # the plugin needs the other one
+                os.replace(_aside(name), name)
         except OSError as error:
             raise ToolUnsupportedError(
                 f"cannot put '{path}' in place: {error.strerror}",
                 hint="name a directory where you may write",
             ) from error
         finally:
-            Path(aside).unlink(missing_ok=True)
+            for name in commands:
+                Path(_aside(name)).unlink(missing_ok=True)
         return BuiltPlugin(path, version, f"optional {path} syscr={self.syscr}")
 
     def _compile(self, argv: Sequence[str]) -> None:
@@ -118,9 +127,27 @@ class PluginBuilder:
 def build_compile(compiler: str, include_dir: str, syscr: str, path: str) -> tuple[str, ...]:
     """Return the command that compiles the plugin."""
     return (
-        *(compiler, *_FLAGS, f'-DSYSCR_COMMAND="{syscr}"', "-isystem", include_dir),
+        *(
+            compiler,
+            *_FLAGS,
+            "-fPIC",
+            "-shared",
+            f'-DSYSCR_COMMAND="{syscr}"',
+            "-isystem",
+            include_dir,
+        ),
         *("-o", path, *(str(SOURCES_DIR / source) for source in SOURCES), "-ldl"),
     )
+
+
+def build_compile_starter(compiler: str, path: str) -> tuple[str, ...]:
+    """Return the command that compiles the program that starts syscr."""
+    sources = (str(SOURCES_DIR / source) for source in STARTER_SOURCES)
+    return (compiler, *_FLAGS, "-o", path, *sources)
+
+
+def _aside(path: str) -> str:
+    return f"{path}.{os.getpid()}"
 
 
 def check_plain(path: str) -> None:

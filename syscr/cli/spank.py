@@ -15,8 +15,8 @@ from syscr.cli.help import About
     "build",
     about=About(
         summary="Build the SPANK plugin for this cluster's Slurm",
-        effect="Compiles syscr_spank.so into DIR with Slurm's headers and prints the line for plugstack.conf."
-        " It changes nothing else: the plugin works on machines that have both the file and the line.",
+        effect="Compiles syscr_spank.so and syscr-start into DIR with Slurm's headers and prints the line for plugstack.conf."
+        " It changes nothing else: the plugin works on machines that have both files and the line.",
         examples=(
             (
                 "syscr spank build /usr/local/lib/slurm",

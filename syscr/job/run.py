@@ -32,7 +32,7 @@ from syscr.job.sharing import mark_failed
 from syscr.job.start import TaskStarter
 from syscr.model import Image, TaskSpec
 from syscr.ports import Backend, Clock, Store, StoreKey
-from syscr.process.replace import replace_process
+from syscr.process.replace import replace_process, tell_decided
 from syscr.selection import (
     CONTINUES,
     SUBMISSION,
@@ -128,6 +128,8 @@ class TaskRunner:
             SyscrError: The task has to continue from an image and cannot.
         """
         may_start_afresh = place.restart_count == 0 and options.restart_dir is None
+        if not may_start_afresh:
+            tell_decided()
         try:
             store = self.open_store(options.checkpoint_dir)
             key = StoreKey(_find_lineage(store, place), place.step)
@@ -143,6 +145,7 @@ class TaskRunner:
                 self._restore(options, place, store, key, backend, image)
         except SyscrError as error:
             if not may_start_afresh:
+                tell_decided()
                 raise
             self.warn(f"{error.message}; the program runs without checkpoints")
             if error.hint:

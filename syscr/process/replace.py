@@ -5,6 +5,7 @@ Imported by every task that starts, so it stays small.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -13,6 +14,9 @@ from syscr.errors import ToolMissingError
 
 _USER_PATH = "/usr/local/bin:/usr/bin:/bin"
 _ACCEPTED = os.F_OK | os.X_OK
+
+# Descriptor that leads to the task's starter, in a list; empty: this process is the task itself.
+_starter: list[int] = []
 
 
 def find_executable(name: str, path: str | None = None) -> str:
@@ -44,10 +48,57 @@ def replace_process(
     """
     full_env = dict(os.environ if env is None else env)
     path = executable or find_executable(argv[0], full_env.get("PATH"))
+    if _starter:
+        _hand_over(path, argv, full_env)
     try:
         os.execve(path, list(argv), full_env)  # noqa: S606 - an argument list, never a shell
     except OSError as error:
         raise ToolMissingError(f"cannot run '{argv[0]}': {error.strerror}", tool=argv[0]) from error
+
+
+def serve_starter(descriptor: str) -> None:
+    """From now on hand over to the task's starter what this process should become.
+
+    Args:
+        descriptor: Number of the socket that leads there. Source: ``csrc/spank/start.c``, our own.
+    """
+    if descriptor.isdecimal():
+        _starter[:] = [int(descriptor)]
+        os.set_inheritable(_starter[0], False)
+
+
+def tell_decided() -> None:
+    """Tell the task's starter, where there is one, not to run the program whatever comes of this process."""
+    for descriptor in _starter:
+        os.write(descriptor, b"D")
+
+
+def _hand_over(path: str, argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Let the starter become it, with our directory and inheritable descriptors; helpers become its own."""
+    import socket  # only under a starter
+
+    try:
+        directory = os.getcwd()
+    except OSError:
+        directory = ""
+    kept = [number for number in _list_descriptors() if number > 2 and number not in _starter]
+    words = [path, directory, " ".join(map(str, kept)), str(len(argv)), str(len(env)), *argv]
+    words += [f"{name}={value}" for name, value in env.items()]
+    body = b"".join(os.fsencode(word) + b"\0" for word in words)
+    with socket.socket(fileno=_starter[0]) as link:
+        socket.send_fds(link, [b"X"], kept)
+        link.sendall(b"%d\0%b" % (len(body), body))
+    os._exit(0)
+
+
+def _list_descriptors() -> list[int]:
+    """Return our inheritable descriptors."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that read the folder
+            if os.get_inheritable(int(name)):
+                found.append(int(name))
+    return sorted(found)
 
 
 def start_sidecar(

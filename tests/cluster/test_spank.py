@@ -218,6 +218,8 @@ def test_job_that_asks_for_nothing_is_as_without_the_plugin(
         ("/not/there", "cannot run '/not/there' on this node: No such file or directory"),
         ("{path}/interpreter", "its interpreter '/not/there/python3': No such file or directory"),
         ("{path}/half", "is broken on this node (ModuleNotFoundError: No module named 'syscr')"),
+        ("{path}/crash", "is broken on this node (ended by signal 6)"),
+        ("{path}/hang wait=1", "hangs on this node: it has not started the program within 1 s"),
     ],
 )
 def test_job_runs_where_syscr_is_missing_or_broken(
@@ -225,6 +227,8 @@ def test_job_runs_where_syscr_is_missing_or_broken(
 ) -> None:
     work.write("interpreter", "#!/not/there/python3\n", mode="755")
     work.write("half", "#!/usr/bin/python3\nimport syscr\n", mode="755")
+    work.write("crash", "#!/bin/sh\nkill -ABRT $$\n", mode="755")
+    work.write("hang", "#!/bin/sh\nexec sleep 600\n", mode="755")
     work.write(
         "job.sh", f"#!/bin/sh\n#SBATCH --checkpoint=1 -o out.txt -e err.txt\n{WHERE}\nexit 7\n"
     )

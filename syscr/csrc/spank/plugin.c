@@ -1,6 +1,6 @@
 /* SPANK plugin: --checkpoint, --checkpoint-dir and --restart-dir for srun, sbatch and salloc.
  *
- * plugstack.conf:  optional /path/syscr_spank.so [syscr=/path/syscr]
+ * plugstack.conf:  optional /path/syscr_spank.so [syscr=/path/syscr] [wait=SECONDS]
  *
  * As root, in slurmstepd, nothing is done but to name the options to Slurm. What a job asks for is done in
  * task_init: in the process that becomes the task, as the job's user. A job that asks for nothing costs
@@ -26,6 +26,7 @@ const struct own_option own_options[OPTIONS] = {
 };
 char *given[OPTIONS];
 static char command[4096] = SYSCR_COMMAND;
+static char seconds[8] = "60";
 
 bool is_asked(void)
 {
@@ -41,6 +42,22 @@ bool give(int which, const char *value)
     free(given[which]);
     given[which] = copy;
     return true;
+}
+
+static bool is_number(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && length < sizeof seconds && strspn(text, "0123456789") == length && atoi(text) > 0;
+}
+
+static void read_argument(const char *word)
+{
+    if (strncmp(word, "syscr=/", 7) == 0 && strlen(word) < sizeof command)
+        strcpy(command, word + 6);
+    else if (strncmp(word, "wait=", 5) == 0 && is_number(word + 5))
+        strcpy(seconds, word + 5);
+    else
+        slurm_error("syscr: plugstack.conf: '%s' is not understood: syscr=/PATH or wait=SECONDS is meant", word);
 }
 
 /* Slurm calls it for each source in turn, weakest first, and on older versions twice in slurmstepd.
@@ -67,10 +84,7 @@ int slurm_spank_init(spank_t spank, int argc, char *argv[])
     if (!is_client && context != S_CTX_REMOTE)
         return ESPANK_SUCCESS;
     for (int i = 0; i < argc; i++)
-        if (strncmp(argv[i], "syscr=/", 7) == 0 && strlen(argv[i]) < sizeof command)
-            strcpy(command, argv[i] + 6);
-        else
-            slurm_error("syscr: plugstack.conf: '%s' is not understood: syscr=/PATH is meant", argv[i]);
+        read_argument(argv[i]);
     bool is_salloc = context == S_CTX_ALLOCATOR && find_tool() == SALLOC;
     for (int i = 0; i < OPTIONS; i++)
         if (i != RESTART_DIR || !is_salloc) /* the steps of an allocation cannot all continue from one image */
@@ -93,6 +107,6 @@ int slurm_spank_task_init(spank_t spank, int argc, char *argv[])
 {
     (void)argc, (void)argv;
     if (spank_remote(spank) == 1)
-        task_wrap(spank, command);
+        task_wrap(spank, &(struct syscr){command, seconds});
     return ESPANK_SUCCESS;
 }

@@ -37,7 +37,11 @@ void client_begin(void);
 void client_end(void);
 
 /* task.c */
-void task_wrap(spank_t spank, const char *command);
+struct syscr {
+    const char *command; /* path of syscr */
+    const char *seconds; /* how long it has to start a program */
+};
+void task_wrap(spank_t spank, const struct syscr *syscr);
 
 #pragma GCC visibility pop
 

@@ -10,6 +10,7 @@
 #include "interval.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,28 +22,7 @@
 #define MAX_NORMAL_STEP 0xfffffff0u
 
 #define MOST_WORDS 24
-
-/* Starts syscr where its Python is known. A fault in the installation (a half-done upgrade, say) is no
- * reason for a job to fail: it is said, and the program runs. -c puts the current directory into the path. */
-static const char START[] =
-    "import os, sys\n"
-    "if sys.path[:1] == ['']:\n"
-    "    del sys.path[0]\n"
-    "del sys.argv[0]\n"
-    "def give_up(error):\n"
-    "    sys.stderr.write(f'syscr: {sys.argv[0]!r} is broken on this node ({type(error).__name__}: {error}); '\n"
-    "                     'the program runs without checkpoints\\n')\n"
-    "    sys.stderr.flush()\n"
-    "    command = sys.argv[sys.argv.index('--') + 1:]\n"
-    "    os.execvp(command[0], command)\n"
-    "try:\n"
-    "    from syscr.__main__ import main\n"
-    "except Exception as error:\n"
-    "    give_up(error)\n"
-    "try:\n"
-    "    sys.exit(main())\n"
-    "except (ImportError, SyntaxError, EOFError) as error:\n"
-    "    give_up(error)\n";
+#define STARTER_NAME "syscr-start"
 
 struct words {
     const char *list[MOST_WORDS];
@@ -128,21 +108,30 @@ static bool is_syscr_run(char **argv, int argc)
     return argc >= 2 && strcmp(base == NULL ? argv[0] : base + 1, "syscr") == 0 && strcmp(argv[1], "run") == 0;
 }
 
+/* Return the path of the program that starts syscr: it lies beside the plugin. */
+static const char *find_starter(void)
+{
+    static char path[4096];
+    Dl_info info;
+    if (dladdr((void *)&own_options, &info) == 0 || info.dli_fname == NULL)
+        return "/" STARTER_NAME;
+    const char *end = strrchr(info.dli_fname, '/');
+    int length = end == NULL ? 0 : (int)(end - info.dli_fname);
+    snprintf(path, sizeof path, "%.*s/" STARTER_NAME, length, info.dli_fname);
+    return path;
+}
+
 /* 23.11 and newer have a function for it, others do not know its name. */
-static bool prepend(spank_t spank, const char *command, const char *interpreter, const struct words *options)
+static bool prepend(spank_t spank, const struct syscr *syscr, const struct words *options)
 {
     spank_err_t (*prepend_argv)(spank_t, int, const char **);
     struct words words = {.count = 0};
     *(void **)&prepend_argv = dlsym(RTLD_DEFAULT, "spank_prepend_task_argv");
     if (prepend_argv == NULL)
         return false;
-    if (*interpreter != '\0') {
-        add(&words, interpreter);
-        add(&words, "-E"); /* the variables of Python are the program's */
-        add(&words, "-c");
-        add(&words, START);
-    }
-    add(&words, command);
+    add(&words, find_starter());
+    add(&words, syscr->seconds);
+    add(&words, syscr->command);
     add(&words, "run");
     for (int i = 0; i < options->count; i++)
         add(&words, options->list[i]);
@@ -151,21 +140,34 @@ static bool prepend(spank_t spank, const char *command, const char *interpreter,
     return prepend_argv(spank, words.count, words.list) == ESPANK_SUCCESS;
 }
 
-/* Before 23.11 the argument list cannot grow, but its first word can be another: syscr, which finds the
- * program and the options in the environment (job/spank.py). srun --multi-prog keeps lists of its own, which
- * are not reached. Source: src/slurmd/slurmstepd/slurmstepd_job.c, 20.11.9 to 23.02.6. */
-static bool exchange(spank_t spank, const char *command, const struct words *options, char **argv)
+/* Before 23.11 the argument list cannot grow, but its first word can be another: the starter, which finds the
+ * rest in the environment. srun --multi-prog keeps lists of its own, which are not reached.
+ * Source: src/slurmd/slurmstepd/slurmstepd_job.c, 20.11.9 to 23.02.6. */
+static bool exchange(spank_t spank, const struct syscr *syscr, const struct words *options, char **argv)
 {
     char name[64];
-    if (spank_setenv(spank, "SYSCR_TASK_PROGRAM", argv[0], 1) != ESPANK_SUCCESS)
+    if (spank_setenv(spank, "SYSCR_TASK_PROGRAM", argv[0], 1) != ESPANK_SUCCESS ||
+        spank_setenv(spank, "SYSCR_TASK_COMMAND", syscr->command, 1) != ESPANK_SUCCESS ||
+        spank_setenv(spank, "SYSCR_TASK_SECONDS", syscr->seconds, 1) != ESPANK_SUCCESS)
         return false;
     for (int i = 0; i < options->count; i++) {
         snprintf(name, sizeof name, "SYSCR_TASK_OPTION_%d", i);
         if (spank_setenv(spank, name, options->list[i], 1) != ESPANK_SUCCESS)
             return false;
     }
-    argv[0] = strdup(command);
+    argv[0] = strdup(find_starter());
     return argv[0] != NULL;
+}
+
+/* Why syscr cannot be started on this node; NULL: it can. */
+static const char *check_installation(const struct syscr *syscr)
+{
+    static char reason[8192];
+    char interpreter[1024];
+    if (access(find_starter(), X_OK) == 0)
+        return check_command(syscr->command, interpreter, sizeof interpreter);
+    snprintf(reason, sizeof reason, "cannot run '%s' on this node: %s", find_starter(), strerror(errno));
+    return reason;
 }
 
 static void add_own_options(struct words *words, bool is_batch, bool truncate)
@@ -184,13 +186,12 @@ static void add_own_options(struct words *words, bool is_batch, bool truncate)
         add(words, "--truncate-output");
 }
 
-void task_wrap(spank_t spank, const char *command)
+void task_wrap(spank_t spank, const struct syscr *syscr)
 {
     struct words options = {.count = 0};
     uint32_t step = 0;
     int argc = 0;
     char **argv = NULL;
-    char interpreter[1024];
     bool has_step = spank_get_item(spank, S_JOB_STEPID, &step) == ESPANK_SUCCESS;
     bool is_batch = has_step && step == BATCH_STEP;
     if (!is_asked() && is_batch)
@@ -207,9 +208,9 @@ void task_wrap(spank_t spank, const char *command)
         spank_setenv(spank, "SLURM_CHECKPOINT_IMAGE_DIR", given[CHECKPOINT_DIR], 1);
     const char *obstacle = find_obstacle(spank, argv[0]);
     if (obstacle == NULL)
-        obstacle = check_command(command, interpreter, sizeof interpreter);
+        obstacle = check_installation(syscr);
     if (obstacle != NULL)
         say(spank, "%s", obstacle);
-    else if (!prepend(spank, command, interpreter, &options) && !exchange(spank, command, &options, argv))
-        say(spank, "Slurm does not let it be started through '%s'", command);
+    else if (!prepend(spank, syscr, &options) && !exchange(spank, syscr, &options, argv))
+        say(spank, "Slurm does not let it be started through '%s'", syscr->command);
 }

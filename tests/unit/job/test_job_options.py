@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from syscr.errors import RequestError
 from syscr.job.environment import TaskPlace, find_bypass, read_place
 from syscr.job.options import GivenOptions, parse_run
-from syscr.job.spank import take_task
 
 WORDS = st.lists(
     st.text(st.characters(blacklist_characters="\0"), max_size=6)
@@ -170,15 +169,3 @@ def test_task_that_must_be_left_alone_is_named(
 ) -> None:
     assert reason in find_bypass(environ, is_terminal)
     assert bool(find_bypass(environ, is_terminal)) == bool(reason)
-
-
-def test_task_of_the_plugin_before_23_11_is_taken_from_its_variables() -> None:
-    environ = {
-        "PATH": "/bin",
-        "SYSCR_TASK_PROGRAM": "./prog",
-        "SYSCR_TASK_OPTION_0": "--checkpoint-dir",
-        "SYSCR_TASK_OPTION_1": "/a b\n",
-    }
-    words = take_task(["x", "--", "y"], environ)
-    assert words == ["run", "--checkpoint-dir", "/a b\n", "--", "./prog", "x", "--", "y"]
-    assert environ == {"PATH": "/bin"}

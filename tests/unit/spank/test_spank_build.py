@@ -9,7 +9,15 @@ import pytest
 
 from syscr.errors import ToolUnsupportedError
 from syscr.ports import Completed
-from syscr.spank import SOURCES, SOURCES_DIR, PluginBuilder, build_compile, read_header_version
+from syscr.spank import (
+    SOURCES,
+    SOURCES_DIR,
+    STARTER_SOURCES,
+    PluginBuilder,
+    build_compile,
+    build_compile_starter,
+    read_header_version,
+)
 
 SYSCR = "/opt/syscr/bin/syscr"
 
@@ -40,12 +48,13 @@ def make_headers(root: Path, *, name: str = "slurm_version.h", number: str = "0x
 
 
 def test_every_source_is_compiled() -> None:
-    assert set(SOURCES) == {path.name for path in SOURCES_DIR.glob("*.c")}
+    assert {*SOURCES, *STARTER_SOURCES} == {path.name for path in SOURCES_DIR.glob("*.c")}
     words = build_compile("gcc", "/usr/include", SYSCR, "/tmp/x.so")
     assert words[0] == "gcc"
     assert f'-DSYSCR_COMMAND="{SYSCR}"' in words
     assert words[words.index("-isystem") + 1] == "/usr/include"
     assert words[-1] == "-ldl"
+    assert "-shared" not in build_compile_starter("gcc", "/tmp/x")
 
 
 def test_plugin_replaces_an_older_one(tmp_path: Path) -> None:
@@ -56,7 +65,11 @@ def test_plugin_replaces_an_older_one(tmp_path: Path) -> None:
     assert (built.path, built.slurm_version) == (str(target), "24.11")
     assert built.plugstack_line == f"optional {target} syscr={SYSCR}"
     assert target.read_bytes() == b"plugin"
-    assert {path.name for path in tmp_path.iterdir()} == {"include", "syscr_spank.so"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "include",
+        "syscr_spank.so",
+        "syscr-start",
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -135,32 +134,3 @@ def test_command_that_cannot_run_is_told(
     if text is not None:
         write(path, text, mode)
     assert check(library, path) == (words.format(path), "")
-
-
-def read_start() -> str:
-    """Return the Python that task.c starts syscr with."""
-    source = (SOURCES_DIR / "task.c").read_text()
-    begin = source.index("static const char START[] =")
-    lines = re.findall(r'^    "(.*)\\n"', source[begin : source.index(";\n", begin)], re.MULTILINE)
-    return "\n".join(lines).replace("\\\\", "\\") + "\n"
-
-
-def start(*python_options: str, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    words = ["/opt/bin/syscr", "run", "--checkpoint-dir", "/not/there", "--", *command]
-    argv = [sys.executable, "-E", *python_options, "-c", read_start(), *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd="/")
-
-
-def test_broken_installation_runs_the_program_and_says_so() -> None:
-    done = start("-S", command=("sh", "-c", 'echo "$1"; exit 7', "sh", "--"))  # -S: no syscr there
-    assert (done.returncode, done.stdout) == (7, "--\n")
-    assert done.stderr == (
-        "syscr: '/opt/bin/syscr' is broken on this node (ModuleNotFoundError: No module named 'syscr'); "
-        "the program runs without checkpoints\n"
-    )
-
-
-def test_whole_installation_gets_its_own_command_line() -> None:
-    done = start(command=("sh", "-c", "exit 7"))
-    assert done.returncode == 7
-    assert "not inside a Slurm job" in done.stderr
