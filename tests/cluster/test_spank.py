@@ -274,7 +274,10 @@ def test_allocation_passes_its_options_to_its_steps(work: Work, plugin: Plugin) 
 
 @pytest.mark.parametrize("way", ["requeue", "submit"])
 def test_job_goes_on_where_it_was(cluster: Cluster, work: Work, plugin: Plugin, way: str) -> None:
-    """Submitted by plain sbatch, the environment without its options lost; output without gap or repeat."""
+    """Submitted by plain sbatch, the environment without its options lost; output without gap or repeat.
+
+    NIL, not NONE: that ends slurmd in these containers, plugin or not (slurm-test-cluster/README.md).
+    """
     work.add_program("count.py")
     work.write("job.sh", COUNT.format(images=work.images))
     work.write("out.txt", "from another time\n")
