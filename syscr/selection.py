@@ -90,7 +90,13 @@ def select_from_dir(open_store: Callable[[str], Store], path: str, *, level: str
         lineage, _, step = name.removesuffix(".ckpt").partition(".")
         return select_newest(open_store(parent), StoreKey(lineage, step or "batch"), level=level)
     store = open_store(parent.rpartition("/")[0])
-    image = store.get_image(name)
+    try:
+        image = store.get_image(name)
+    except ImageNotFoundError as error:
+        raise ImageNotFoundError(
+            f"cannot continue from '{folder}': {error.message}",
+            hint="name a folder such as DIR/1234.ckpt or DIR/1234.0.ckpt, or one image in it",
+        ) from error
     differences = store.verify(image, level=level)
     if differences:
         raise ImageCorruptError(

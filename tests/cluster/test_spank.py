@@ -318,6 +318,10 @@ def test_step_goes_on_from_restart_dir(cluster: Cluster, work: Work, plugin: Plu
     work.run(*again, f"--restart-dir={work.images}/{job}.0.ckpt", "true")
     steps = [line.split()[0] for line in work.read("results.txt").splitlines()]
     assert steps == [str(number) for number in range(1, 61)]
+    # what was to go on and cannot does not begin: syscr's exit code stands
+    gone = work.run("srun", f"--restart-dir={work.path}/gone", "echo", "ran", check=False)
+    assert (gone.exit_code, gone.stdout) == (52, "")
+    assert f"syscr: cannot continue from '{work.path}/gone': " in gone.stderr
 
 
 def test_script_of_2018_survives_scancel(cluster: Cluster, work: Work, plugin: Plugin) -> None:

@@ -156,6 +156,13 @@ def test_named_image_that_does_not_verify_is_refused(world: World) -> None:
     assert caught.value.details["differences"] == list("abcdefgh")
 
 
+def test_named_folder_that_is_not_there_is_named(world: World) -> None:
+    gone = f"{HOME}/4711.ckpt/20261122T061900Z-00000000"
+    with pytest.raises(ImageNotFoundError, match=rf"^cannot continue from '{gone}': ") as caught:
+        select_from_dir(world.open_store, gone, level="sizes")
+    assert isinstance(caught.value.__cause__, ImageNotFoundError)
+
+
 def test_nothing_to_select_is_an_error(world: World) -> None:
     with pytest.raises(ImageNotFoundError, match=rf"no image of job 4711\.2 in '{HOME}'"):
         select_newest(world.home, StoreKey("4711", "2"), level="sizes")
