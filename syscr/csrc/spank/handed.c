@@ -21,6 +21,8 @@ static bool make_room(struct handed *handed)
     char *text = room > MOST_BYTES ? NULL : realloc(handed->text, room);
     if (text == NULL)
         return false;
+    if (handed->room == 0)
+        *text = '\0';
     handed->text = text;
     handed->room = room;
     return true;
