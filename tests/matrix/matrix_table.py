@@ -15,8 +15,8 @@ SUBJECTS = {
     "continuity_steps": "step of four tasks on two nodes, in a script and from the login node",
     "continuity_forms": "script on standard input, and one task of an array",
     "scontrol_surface": "`syscr scontrol`: the answers of 18.08 and 19.05, the prompt, the shim",
-    "spank": "Slurm's own `sbatch`, `srun` and `salloc` with the SPANK plugin; syscr missing, broken, hanging",
-    "documented_forms": "each form of Slurm's options and commands that its page on checkpoints named",
+    "spank": "Slurm's own commands with the SPANK plugin; syscr missing or broken",
+    "documented_forms": "each option and command that Slurm's page on checkpoints named",
     "scheduler_real": "syscr's Slurm commands and parsers, against the live controller",
     "security": "another user's jobs and images, forged job names",
 }
