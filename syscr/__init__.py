@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from syscr.config import load_settings
     from syscr.errors import SyscrError
     from syscr.model import Image, JobId, Manifest, Target
-    from syscr.result import CheckpointResult, JobStatus, NodeHealth, PruneResult, RestartResult
+    from syscr.result import (
+        CheckpointResult,
+        JobStatus,
+        NodeHealth,
+        PruneResult,
+        RestartResult,
+    )
     from syscr.settings import Settings
 
 from syscr._version import __version__

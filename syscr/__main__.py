@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run_worker(args[1:])
         return status if argv is not None else _leave(status)
     if verb == "agent":
-        from syscr.wiring import run_agent
+        from syscr.wiring_agent import run_agent
 
         return run_agent(args[1:])
     from syscr.cli import main as command_line

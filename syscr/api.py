@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 from syscr.config import load_settings
 from syscr.model import Image, JobId, Target
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
-from syscr.result import CheckpointResult, JobStatus, NodeHealth, PruneResult, RestartResult
+from syscr.result import (
+    CheckpointResult,
+    JobStatus,
+    NodeHealth,
+    PruneResult,
+    RestartResult,
+)
 from syscr.settings import Settings
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from syscr.errors import (
 )
 from syscr.fate import Fates, name_tasks
 from syscr.model import Finding, Image, Job, NodeReport, Severity, Target, TaskSpec
-from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
+from syscr.ports import Clock, JobSource, Store, StoreKey, Workers
 from syscr.request import CheckpointRequest
 from syscr.selection import SUBMISSION
 from syscr.wire import PROBE_FILE, name_ended
@@ -87,7 +87,7 @@ class Dumper:
         remember: Takes note of a checkpoint directory, so that a restart finds it.
     """
 
-    scheduler: Scheduler
+    scheduler: JobSource
     workers: Workers
     open_store: Callable[[str], Store]
     clock: Clock

@@ -13,7 +13,7 @@ from syscr.errors import (
     SyscrError,
 )
 from syscr.model import Job, JobState, Target
-from syscr.ports import Clock, Scheduler, Workers
+from syscr.ports import Clock, JobSource, Workers
 from syscr.waiting import wait_until
 
 RUNS = "the job is still running"
@@ -36,7 +36,7 @@ class Fates:
         clock: Time.
     """
 
-    scheduler: Scheduler
+    scheduler: JobSource
     workers: Workers
     clock: Clock
 

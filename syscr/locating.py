@@ -9,9 +9,11 @@ from syscr.errors import (
     ImageNotFoundError,
     RequestError,
     StoreAccessError,
+    StoreError,
     StoreNotFoundError,
 )
-from syscr.model import Image, Target
+from syscr.lives import LifeBook
+from syscr.model import Image, Life, Target
 from syscr.ports import Store, StoreKey
 from syscr.selection import CONTINUES
 
@@ -94,6 +96,28 @@ class Locator:
             raise not_found
         searched = name_dirs([store.checkpoint_dir for store in self.stores(image_dir)])
         raise ImageNotFoundError(f"no image '{image_id}' in {searched}")
+
+    def list_lives(self, target: Target, number: int) -> tuple[Life, ...]:
+        """Return the lives of a job or step that keeps itself alive, oldest first; see ``find_book``."""
+        book = self.find_book(target, number)
+        return () if book is None else book.read()
+
+    def find_book(self, target: Target, number: int) -> LifeBook | None:
+        """Return the record of the lives of a job or step; None: it does not keep itself alive.
+
+        Args:
+            target: Job or step.
+            number: The job's plain number, which its folder is named after.
+        """
+        for store in self.stores(None):
+            try:
+                key = StoreKey(find_lineage(store, number), target.step or "batch")
+                book = LifeBook(store, key)
+                if book.read():
+                    return book
+            except StoreError:
+                continue  # what cannot be read here may be elsewhere
+        return None
 
     def list_images(
         self, target: Target | None, image_dir: str | None, *, deleted: bool = False

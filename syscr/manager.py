@@ -24,6 +24,7 @@ from syscr.errors import (
     StoreNotFoundError,
     SyscrError,
 )
+from syscr.lives import sum_time
 from syscr.locating import Locator
 from syscr.model import Image, Job, JobId, JobState, Target
 from syscr.native.naming import NAME as NATIVE
@@ -38,6 +39,7 @@ from syscr.result import (
     NodeHealth,
     PruneResult,
     RestartResult,
+    SimulationResult,
     SkippedImage,
 )
 from syscr.selection import Selection, select_newest, verify_visibly
@@ -212,6 +214,31 @@ class CheckpointManager:
         wanted = targets or [Target(job_id) for job_id in self.list_own_jobs()]
         return tuple(self._status(target) for target in wanted)
 
+    def simulate(
+        self, target: Target, cause: str, *, wait_seconds: float = 60.0
+    ) -> SimulationResult:
+        """Do to a job that keeps itself alive what Slurm would do, now.
+
+        Contract: the job comes to no more harm than by the real thing, and is requeued likewise.
+
+        Args:
+            target: The job.
+            cause: ``preempt`` or ``timeout``: SIGTERM, and the job takes it for that; ``node-failure``:
+                SIGKILL without a warning, and a requeue.
+            wait_seconds: How long to wait for the end of the life.
+
+        Raises:
+            OperationUnsupportedError: It does not keep itself alive.
+            RestartTimeoutError: It has not ended in time.
+            JobNotFoundError, JobStateError, SchedulerDeniedError, SchedulerUnavailableError: Slurm.
+        """
+        from syscr.simulating import Simulator  # for trying things out only
+
+        simulator = Simulator(
+            self.scheduler, self.locator, self.clock, self.dumper.uid, self.dumper.user_name
+        )
+        return simulator.simulate(target, cause, wait_seconds=wait_seconds)
+
     def list_images(
         self,
         *,
@@ -314,7 +341,17 @@ class CheckpointManager:
         except JobNotFoundError:
             job = None
         images, warnings = self.locator.list_images(target, None)
-        status = JobStatus(target, job, images=images, warnings=warnings)
+        lives = self.locator.list_lives(target, job.number if job else target.job_id.number)
+        kept, lost = sum_time(lives, self.clock.now())
+        status = JobStatus(
+            target,
+            job,
+            images=images,
+            warnings=warnings,
+            lives=lives,
+            kept_seconds=kept,
+            lost_seconds=lost,
+        )
         if job is None and not images:
             raise JobNotFoundError(f"job {target.job_id} is not known to Slurm and has no images")
         if job is None or job.state is not JobState.RUNNING:

@@ -169,11 +169,11 @@ class SubmitOptions:
     working_dir: str | None = None
 
 
-class Scheduler(Protocol):
-    """Slurm: jobs and what can be done with them.
+class JobSource(Protocol):
+    """What a checkpoint asks Slurm.
 
     All methods raise SchedulerUnavailableError (no answer), SchedulerDeniedError (Slurm refuses) and
-    SchedulerReplyError (not understood); what else they raise stands with them. None retries an act.
+    SchedulerReplyError (not understood); what else they raise stands with them.
     """
 
     def version(self) -> str:
@@ -188,16 +188,28 @@ class Scheduler(Protocol):
         """
         ...
 
-    def get_jobs(self, job_ids: Sequence[JobId]) -> Mapping[JobId, Job]:
-        """Return those of the jobs that the controller knows; an absent key is a job it does not know."""
-        ...
-
     def get_job_details(self, job_id: JobId) -> JobDetails:
         """Return what a new job needs to resemble this one; raises JobNotFoundError."""
         ...
 
     def find_steps(self, job_id: JobId) -> tuple[str, ...]:
         """Return the steps that run now (``0``, ``1``; without batch and extern), in order."""
+        ...
+
+    def get_batch_script(self, job_id: JobId) -> str:
+        """Return the batch script of a job; raises JobNotFoundError where there is none."""
+        ...
+
+
+class Scheduler(JobSource, Protocol):
+    """Slurm: jobs and what can be done with them. None of its methods retries an act."""
+
+    def signal(self, job_id: JobId, name: str) -> None:
+        """Send a signal to the batch script of a job, ``TERM`` say; raises JobNotFoundError."""
+        ...
+
+    def get_jobs(self, job_ids: Sequence[JobId]) -> Mapping[JobId, Job]:
+        """Return those of the jobs that the controller knows; an absent key is a job it does not know."""
         ...
 
     def submit(self, submission: SubmitOptions) -> JobId:
@@ -226,10 +238,6 @@ class Scheduler(Protocol):
 
     def cancel(self, job_id: JobId, *, step: str | None = None) -> None:
         """Cancel a job or one step; a job that has ended already is no error."""
-        ...
-
-    def get_batch_script(self, job_id: JobId) -> str:
-        """Return the batch script of a job; raises JobNotFoundError where there is none."""
         ...
 
 

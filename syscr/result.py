@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from syscr.model import Finding, Image, Job, JobId, Target, TaskSpec
+from syscr.model import Finding, Image, Job, JobId, Life, Target, TaskSpec
 from syscr.ports import Capabilities
 
 
@@ -78,6 +78,9 @@ class JobStatus:
         images: Its images, oldest first.
         busy: Holder of the lock where a checkpoint is going on; empty if none.
         warnings: Remarks.
+        lives: Those of a job that keeps itself alive (``--checkpoint``), oldest first.
+        kept_seconds: Running time of all lives that is in an image, or led to the end.
+        lost_seconds: Running time after the last image of lives that have ended.
     """
 
     target: Target
@@ -87,6 +90,26 @@ class JobStatus:
     images: tuple[Image, ...] = ()
     busy: str = ""
     warnings: tuple[str, ...] = ()
+    lives: tuple[Life, ...] = ()
+    kept_seconds: float = 0.0
+    lost_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """Result of simulate.
+
+    Attributes:
+        target: The job.
+        cause: ``preempt``, ``timeout`` or ``node-failure``.
+        life: The life that was ended, as it is written down.
+        job_state: What Slurm says of the job now, ``PENDING`` after a requeue.
+    """
+
+    target: Target
+    cause: str
+    life: Life
+    job_state: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,46 @@ SETTINGS: tuple[Setting, ...] = (
         example="4",
     ),
     Setting(
+        "agent.at_stop",
+        "agent_at_stop",
+        "choice",
+        "requeue",
+        "What a job with --checkpoint does when Slurm stops it (time limit, preemption): requeue, after a last"
+        " image; the same, but it is held (hold); or only the image (checkpoint): it then ends.",
+        ("SYSCR_AGENT_AT_STOP",),
+        choices=("requeue", "hold", "checkpoint"),
+        example='"checkpoint"',
+    ),
+    Setting(
+        "agent.on_drain",
+        "agent_on_drain",
+        "choice",
+        "checkpoint",
+        "What a job with --checkpoint does when its node is to be drained: an image, a requeue, or nothing.",
+        ("SYSCR_AGENT_ON_DRAIN",),
+        choices=("checkpoint", "requeue", "ignore"),
+        example='"requeue"',
+    ),
+    Setting(
+        "agent.poll",
+        "agent_poll_seconds",
+        "seconds",
+        120.0,
+        "How often a job with --checkpoint asks Slurm what it has in mind, in seconds; 0: only at the limit.",
+        ("SYSCR_AGENT_POLL",),
+        example="300",
+    ),
+    Setting(
+        "agent.fence",
+        "agent_fence_seconds",
+        "seconds",
+        15.0,
+        "How often a job with --checkpoint looks whether it lives a second time elsewhere, in seconds.",
+        ("SYSCR_AGENT_FENCE",),
+        minimum=1,
+        example="60",
+    ),
+    Setting(
         "restart.wait",
         "restart_wait_seconds",
         "seconds",
@@ -267,6 +307,10 @@ class Settings(NamedTuple):
         max_wait_seconds: Limit of a checkpoint.
         keep_last: Images kept after a checkpoint; 0: all.
         keep_periodic: Images kept of periodic checkpoints; 0: all.
+        agent_at_stop: ``requeue``, ``hold`` or ``checkpoint``.
+        agent_on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
+        agent_poll_seconds: How often Slurm is asked; 0: only at the limit.
+        agent_fence_seconds: How often a life looks whether there is a newer one.
         restart_wait_seconds: How long a restart waits; 0: not at all.
         restart_verify: ``sizes`` or ``digests``.
         restart_changed_inputs: ``refuse`` or ``warn``.
@@ -289,6 +333,10 @@ class Settings(NamedTuple):
     max_wait_seconds: float
     keep_last: int
     keep_periodic: int
+    agent_at_stop: str
+    agent_on_drain: str
+    agent_poll_seconds: float
+    agent_fence_seconds: float
     restart_wait_seconds: float
     restart_verify: str
     restart_changed_inputs: str

@@ -220,6 +220,8 @@ def _build_run_options(own: slurm_options.OwnOptions, checkpoint_dir: str) -> tu
         options += ["--backend", own.backend]
     if own.interval_seconds:
         options += ["--interval", f"{own.interval_seconds:.0f}"]
+    if own.total_seconds:
+        options += ["--total-time", f"{own.total_seconds:.0f}"]
     if own.restart_dir:
         options += ["--restart-dir", os.path.abspath(own.restart_dir)]
     return tuple(options)

@@ -113,6 +113,22 @@ def format_interval(seconds: float) -> str:
     return f"{minutes}:{rest:02}" if rest else str(minutes)
 
 
+def parse_total_time(text: str) -> float:
+    """Read ``--total-time``, in the forms of Slurm's ``--time``; seconds, 0: without limit.
+
+    Raises:
+        RequestError: The text is in none of the forms.
+
+    Example:
+        >>> parse_total_time("2-12"), parse_total_time("90")
+        (216000.0, 5400.0)
+    """
+    try:
+        return parse_interval(text)
+    except RequestError as error:
+        raise RequestError(f"invalid total time: '{text}'", hint=error.hint) from error
+
+
 def parse_duration(text: str) -> float:
     """Read a duration of our own options: '90s', '15m', '2h', '7d', or HH:MM:SS and D-HH as in Slurm.
 

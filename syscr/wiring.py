@@ -508,39 +508,6 @@ def run_worker(argv: Sequence[str], environ: Mapping[str, str] | None = None) ->
     return 0
 
 
-def run_agent(argv: Sequence[str]) -> int:
-    """``syscr agent``: sleeps beside a job's launcher and takes checkpoints; ended by the launcher."""
-    from syscr import log
-    from syscr.clock import SystemClock
-    from syscr.config import load_settings
-    from syscr.job.agent import Agent, AgentRequest
-
-    try:
-        if len(argv) != 2 or argv[0] != "--request":
-            raise RequestError("'syscr agent' is started by syscr itself")
-        request = AgentRequest.decode(argv[1])
-        settings = load_settings(os.environ)
-        log.configure(level="info", form=settings.log_format, file="")
-        manager = build_manager(settings)
-
-        def remove(image: Image) -> None:
-            store = open_store(image.checkpoint_dir)
-            store.expunge(store.trash(image))
-
-        Agent(
-            request=request,
-            keep=settings.keep_periodic,
-            max_wait_seconds=settings.max_wait_seconds,
-            checkpoint=manager.checkpoint,
-            list_images=lambda target: manager.list_images(target=target)[0],
-            remove=remove,
-            clock=SystemClock(),
-        ).run()
-    except SyscrError as error:
-        return report(error)
-    return 0
-
-
 def _confirm(request: WorkerRequest, settings: Settings) -> None:
     from syscr.clock import SystemClock
     from syscr.job.confirm import confirm_restored

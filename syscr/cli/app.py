@@ -28,6 +28,7 @@ from syscr.result import (
     NodeHealth,
     PruneResult,
     RestartResult,
+    SimulationResult,
 )
 from syscr.settings import Settings
 
@@ -67,6 +68,10 @@ class Manager(Protocol):
 
     def status(self, targets: Sequence[Target]) -> tuple[JobStatus, ...]:
         """Say what can be done with jobs; none named: all of the user's."""
+        ...
+
+    def simulate(self, target: Target, cause: str, *, wait_seconds: float) -> SimulationResult:
+        """Do to a job what Slurm would do."""
         ...
 
     def list_images(

@@ -40,6 +40,10 @@ FAMILIES = {
             "syscr.cli.status:status",
             "Say whether jobs can be checkpointed and which images they have",
         ),
+        "simulate": (
+            "syscr.cli.simulate:simulate",
+            "Stop a job as Slurm would, to see how it goes on",
+        ),
     },
     "Starting jobs": {
         "sbatch": (

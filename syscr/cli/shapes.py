@@ -25,7 +25,7 @@ from syscr.cli.encode import (
 )
 from syscr.cli.output import SCHEMA_VERSION
 from syscr.model import Image, JobId, StepId, Target
-from syscr.result import JobStatus, NodeHealth, PruneResult, RestartResult
+from syscr.result import JobStatus, NodeHealth, PruneResult, RestartResult, SimulationResult
 from syscr.spank import BuiltPlugin
 
 Schema = dict[str, Any]
@@ -50,6 +50,7 @@ DOCUMENTS: Mapping[str, Mapping[str, Key] | type] = {
     "requeue": {"results": Key(tuple[CheckpointReply, ...], f"One per target, {_ORDER}.")},
     "restart": RestartResult,
     "status": {"jobs": Key(tuple[JobStatus, ...], f"One per job, {_ORDER}, else by job id.")},
+    "simulate": {"result": Key(SimulationResult, "What became of the job.")},
     "image list": {"images": Key(tuple[Image, ...], "Images, oldest first.")},
     "image show": ImageDetails,
     "image verify": {"results": Key(tuple[ImageReply, ...], f"One per image, {_ORDER}.")},

@@ -32,6 +32,11 @@ _STARTING = (
         " is minutes; none otherwise.",
     ),
     (
+        "--total-time TIME",
+        "Running time of all lives of the job together, in Slurm's time format; then it ends, with a last image."
+        " No limit otherwise.",
+    ),
+    (
         "--restart-dir DIR",
         "Continue from this image, or from the newest good one of this .ckpt folder, instead of from the"
         " beginning.",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from syscr.cli import encode
+from syscr.cli.lives import list_lives, summarize_lives
 from syscr.cli.output import align, finding_lines, printable
 from syscr.model import Finding, Image, JobId, JobState, Severity, Target, Timings
 from syscr.result import (
@@ -174,7 +175,9 @@ def _status_block(status: JobStatus, now: datetime) -> str:
         rows.append(("newest", f"{newest.image_id}, {_age(newest, now)}, {_size_of(newest)}"))
     count = len(status.images)
     rows.append(("images", str(count) if count else "none"))
-    lines += [align(rows, indent="  "), *render_findings(status.findings)]
+    rows += summarize_lives(status, now)
+    lines += [align(rows, indent="  "), *list_lives(status, now)]
+    lines += render_findings(status.findings)
     advice = _advice(status)
     return "\n".join([*lines, advice] if advice else lines)
 
@@ -197,6 +200,11 @@ def _advice(status: JobStatus) -> str:
         return f"resume it before a checkpoint: scontrol resume {status.target}"
     if runs and not (status.tasks or status.findings or status.warnings):
         return "it was not started through syscr; start the next one with: syscr sbatch SCRIPT"
+    if status.job is not None and status.job.reason == "BeginTime" and status.lives:
+        return (
+            "Slurm lets a requeued job wait two minutes; to start it at once: "
+            f"scontrol update JobId={status.target.job_id} StartTime=now"
+        )
     if not runs and status.images and (status.job is None or status.job.state.is_final):
         return f"bring it back with: syscr restart {status.target}"
     return ""

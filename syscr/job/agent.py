@@ -12,9 +12,11 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from syscr.errors import RequestError, SyscrError
 from syscr.model import Image, Target
@@ -31,10 +33,32 @@ SOCKET_NOTE = "agent"
 AGENT_LOG = "agent.log"
 """File in the task's private folder that is there from the moment the agent is started."""
 
+SOCKET_FD = 3
+"""Number of the launcher's socket in the agent; see ``firewall.py``."""
+
 PERIODIC = "periodic"
 """Tag of images that the agent took at the interval; only those are removed by it."""
 
 _REQUEST_BYTES = 1 << 16
+_FAR_SECONDS = 86400.0
+_WAKE = b'{"wake": true}'
+
+
+class Watch(Protocol):
+    """What the agent wakes for beside its interval; see ``keeper.Keeper``."""
+
+    def next_due(self) -> float:
+        """Return when ``act`` has something to do, monotonic seconds."""
+        ...
+
+    def act(self) -> None:
+        """Do what is due."""
+
+    def note_image(self, image: Image, took_seconds: float) -> None:
+        """Take note of an image."""
+
+    def note_next(self, at: datetime | None) -> None:
+        """Take note of when the next periodic image is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +69,15 @@ class AgentRequest:
         target: Job or step, as ``syscr checkpoint`` takes it.
         run_dir: Private folder of the task.
         interval_seconds: Time between two checkpoints; 0: only on demand.
+        task: The task beside it, as ``wire.encode_task_spec`` writes it; empty: nobody keeps it alive.
+        total_seconds: Running time of all lives together; 0: without limit.
     """
 
     target: str
     run_dir: str
     interval_seconds: float
+    task: str = ""
+    total_seconds: float = 0.0
 
     def encode(self) -> str:
         """Write the request as JSON."""
@@ -64,9 +92,41 @@ class AgentRequest:
                 str(values["target"]),
                 str(values["run_dir"]),
                 float(values["interval_seconds"]),
+                str(values.get("task", "")),
+                float(values.get("total_seconds", 0)),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise RequestError(f"not a request for an agent: {text[:200]!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class OwnImages:
+    """The images that the agent has taken by itself.
+
+    Attributes:
+        keep: Newest that stay; 0: all.
+        list_images: Images of the job or step, oldest first.
+        remove: Removes an image for good.
+    """
+
+    keep: int
+    list_images: Callable[[Target], tuple[Image, ...]]
+    remove: Callable[[Image], None]
+
+    def retain(self, target: Target, needed: Collection[str] = ()) -> None:
+        """Remove the older ones.
+
+        Args:
+            target: Job or step.
+            needed: Ids of images that stay in any case.
+        """
+        if self.keep < 1:
+            return
+        images = [i for i in self.list_images(target) if PERIODIC in i.manifest.tags]
+        needed = {*needed, *(image.manifest.parent_image_id for image in images)}
+        for image in images[: -self.keep]:
+            if image.image_id not in needed:
+                self.remove(image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,47 +135,78 @@ class Agent:
 
     Attributes:
         request: What it is for.
-        keep: Newest periodic images that stay; 0: all.
+        images: Those that it has taken.
         max_wait_seconds: Limit of one checkpoint.
         checkpoint: ``CheckpointManager.checkpoint``.
-        list_images: Images of the job or step, oldest first.
-        remove: Removes an image for good.
         clock: Time.
+        build_watch: Builds what keeps the job alive, from what takes an image now and what wakes the
+            agent; None: nothing does.
     """
 
     request: AgentRequest
-    keep: int
+    images: OwnImages
     max_wait_seconds: float
     checkpoint: Callable[[CheckpointRequest], CheckpointResult]
-    list_images: Callable[[Target], tuple[Image, ...]]
-    remove: Callable[[Image], None]
     clock: Clock
+    build_watch: Callable[[Callable[[], bool], Callable[[], None]], Watch] | None = None
 
     def run(self) -> None:
         """Serve until the launcher ends this process."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
             link.bind(b"")
             link.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            note = Path(self.request.run_dir, SOCKET_NOTE)
-            _write(note, link.getsockname()[1:].decode())
-            self._serve(link)
+            name = link.getsockname()
+            _write(Path(self.request.run_dir, SOCKET_NOTE), name[1:].decode())
+            self._serve(link, self._start_watch(name))
 
-    def _serve(self, link: socket.socket) -> None:
+    def _start_watch(self, name: bytes) -> Watch | None:
+        if self.build_watch is None:
+            return None
+
+        def wake() -> None:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+                link.sendto(_WAKE, name)
+
+        watch: Watch | None = None
+        watch = self.build_watch(lambda: self._take(None, watch), wake)
+        return watch
+
+    def _serve(self, link: socket.socket, watch: Watch | None) -> None:
         past = Past(self.clock.monotonic())
         while True:
-            wanted = self._wait(link, past)
+            due = self._find_due(past, watch)
+            wanted = self._wait(link, past, watch)
+            if watch is not None and (wanted is None or "wake" in wanted):
+                watch.act()
             started = self.clock.monotonic()
-            ok = self._take(wanted)
-            if wanted is None:
+            is_due = wanted is None and started >= due
+            if (wanted is None or "wake" in wanted) and not is_due:
+                continue
+            ok = self._take(None if is_due else wanted, watch)
+            if is_due:
                 took = self.clock.monotonic() - started
                 past = Past(started, took, 0 if ok else past.failures + 1)
 
-    def _wait(self, link: socket.socket, past: Past) -> Mapping[str, object] | None:
-        """Sleep until a request comes, or the next periodic checkpoint is due (None)."""
+    def _find_due(self, past: Past, watch: Watch | None) -> float:
+        """Return when the next periodic checkpoint is due, and write it down."""
+        if self.request.interval_seconds <= 0:
+            return self.clock.monotonic() + _FAR_SECONDS
+        due = find_due(past, self.request.interval_seconds)
+        if watch is not None:
+            in_seconds = timedelta(seconds=due - self.clock.monotonic())
+            watch.note_next(self.clock.now() + in_seconds)
+        return due
+
+    def _wait(
+        self, link: socket.socket, past: Past, watch: Watch | None
+    ) -> Mapping[str, object] | None:
+        """Sleep until a request comes, or something is due (None)."""
         while True:
+            dues = [watch.next_due()] if watch is not None else []
             if self.request.interval_seconds > 0:
-                due = find_due(past, self.request.interval_seconds)
-                link.settimeout(max(0.001, due - self.clock.monotonic()))
+                dues.append(find_due(past, self.request.interval_seconds))
+            if dues:
+                link.settimeout(max(0.001, min(dues) - self.clock.monotonic()))
             try:
                 text, ancillary, _, _ = link.recvmsg(_REQUEST_BYTES, socket.CMSG_SPACE(12))
             except TimeoutError:
@@ -124,19 +215,22 @@ class Agent:
             if wanted is not None:
                 return wanted
 
-    def _take(self, wanted: Mapping[str, object] | None) -> bool:
+    def _take(self, wanted: Mapping[str, object] | None, watch: Watch | None = None) -> bool:
         """Take one checkpoint; answer it if it was asked for. Whatever goes wrong is only logged."""
         tags = (PERIODIC,) if wanted is None else ()
         try:
             request = self._build(wanted or {}, tags)
+            started = self.clock.monotonic()
             result = self.checkpoint(request)
+            if watch is not None and result.image is not None:
+                watch.note_image(result.image, self.clock.monotonic() - started)
             answer: dict[str, object] = {
                 "ok": True,
                 "image_id": result.image.image_id if result.image else None,
             }
             log.info("image %s written", answer["image_id"])
             if wanted is None:
-                self._retain(request.target)
+                self.images.retain(request.target)
         except SyscrError as error:
             log.warning("%s", error.message)
             answer = {"ok": False, "error": error.to_dict()}
@@ -155,16 +249,6 @@ class Agent:
             max_wait_seconds=float(str(limit)) if limit else self.max_wait_seconds,
             tags=tags,
         )
-
-    def _retain(self, target: Target) -> None:
-        """Remove older periodic images; the newest ones stay, whatever happens to others."""
-        if self.keep < 1:
-            return
-        images = [i for i in self.list_images(target) if PERIODIC in i.manifest.tags]
-        parents = {image.manifest.parent_image_id for image in images}
-        for image in images[: -self.keep]:
-            if image.image_id not in parents:
-                self.remove(image)
 
     def _answer(self, wanted: Mapping[str, object], answer: Mapping[str, object]) -> None:
         name = str(wanted.get("reply") or "")

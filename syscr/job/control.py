@@ -102,9 +102,17 @@ class LauncherControl:
         """Let a held task go on."""
         self._command("resume")
 
-    def kill(self) -> None:
-        """End the task; the launcher stays for a minute, so that the step does."""
-        self._command("kill")
+    def kill(self, how: str = "image") -> None:
+        """End the task; the launcher stays for a minute, so that the step does.
+
+        Args:
+            how: What the note of its end says: ``image`` (after its image) or ``fenced``.
+        """
+        self._command(f"kill {how}")
+
+    def leave(self, exit_code: int) -> None:
+        """Let the launcher of a task that was ended by ``kill`` end, too, with this exit code."""
+        self._command(f"leave {exit_code}")
 
     def state(self) -> str:
         """Return ``running``, ``held``, ``busy`` (a dump runs) or ``parked`` (killed, step kept)."""

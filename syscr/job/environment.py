@@ -51,6 +51,13 @@ def read_place(environ: Mapping[str, str], host_name: str) -> TaskPlace | None:
     )
 
 
+def name_job(environ: Mapping[str, str], number: int) -> str:
+    """Return the job's name for Slurm: the number of an array's last task names the whole array."""
+    array = _number(environ.get("SLURM_ARRAY_JOB_ID"))
+    task = _number(environ.get("SLURM_ARRAY_TASK_ID"))
+    return str(number) if array is None or task is None else f"{array}_{task}"
+
+
 def find_bypass(environ: Mapping[str, str], is_terminal: bool) -> str:
     """Return why a task must be left alone, empty if it need not.
 

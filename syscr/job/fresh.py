@@ -59,7 +59,12 @@ def find_launch(
             return None
         if find_bypass(environ, is_on_terminal()):
             return None
-        if given.interval_seconds > 0 or given.restart_dir is not None or given.keep_script:
+        if (
+            given.interval_seconds > 0
+            or given.total_seconds > 0
+            or given.restart_dir is not None
+            or given.keep_script
+        ):
             return None
         settings = load_settings(environ, overrides=given.overrides())
     except SyscrError:

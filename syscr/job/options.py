@@ -12,6 +12,11 @@ _HINT = "write: syscr run [--checkpoint-dir DIR] [--backend NAME] -- COMMAND [AR
 _FLAGS = frozenset({"--truncate-output", "--keep-script"})
 
 
+_VALUED = frozenset(
+    {"--checkpoint-dir", "--backend", "--interval", "--restart-dir", "--total-time"}
+)
+
+
 class GivenOptions(NamedTuple):
     """What stood on the command line of ``syscr run``.
 
@@ -21,6 +26,7 @@ class GivenOptions(NamedTuple):
         backend: ``--backend``; None: as configured.
         interval_seconds: ``--interval``: time between two checkpoints; 0: none.
         restart_dir: ``--restart-dir``, absolute: what a first start continues from; None: nothing.
+        total_seconds: ``--total-time``: running time of all lives together; 0: without limit.
         truncate_output: ``--truncate-output``, which ``syscr sbatch`` gives: empty the output files
             where the program starts from the beginning, as Slurm would have done had syscr not asked
             it to append.
@@ -35,6 +41,7 @@ class GivenOptions(NamedTuple):
     restart_dir: str | None = None
     truncate_output: bool = False
     keep_script: bool = False
+    total_seconds: float = 0.0
 
     def overrides(self) -> dict[str, str]:
         """Return what overrides the configuration, by setting."""
@@ -72,23 +79,24 @@ def parse_run(argv: Sequence[str]) -> GivenOptions | None:
         restart_dir=_absolute(values.get("--restart-dir")),
         truncate_output="--truncate-output" in flags,
         keep_script="--keep-script" in flags,
+        total_seconds=_read_seconds(values.get("--total-time"), "--total-time"),
     )
 
 
-def _read_seconds(text: str | None) -> float:
+def _read_seconds(text: str | None, name: str = "--interval") -> float:
     try:
         seconds = float(text or 0)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 1e9:
-        raise RequestError(f"--interval is no number of seconds: '{text}'", hint=_HINT)
+        raise RequestError(f"{name} is no number of seconds: '{text}'", hint=_HINT)
     return seconds
 
 
 def _read_option(word: str, rest: list[str]) -> tuple[str, str]:
     """Read one option with a value, ``--name=value`` or ``--name value``; takes it from ``rest``."""
     name, equals, value = word.partition("=")
-    if name not in {"--checkpoint-dir", "--backend", "--interval", "--restart-dir"}:
+    if name not in _VALUED:
         raise RequestError(f"'syscr run' has no option '{name}'", hint=_HINT)
     if not equals:
         if not rest:

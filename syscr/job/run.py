@@ -29,7 +29,8 @@ from syscr.job.options import GivenOptions
 from syscr.job.prepare import prepare
 from syscr.job.scripts import keep_script
 from syscr.job.sharing import mark_failed
-from syscr.job.start import TaskStarter
+from syscr.job.start import Keeping, TaskStarter
+from syscr.lives import LifeBook
 from syscr.model import Image, TaskSpec
 from syscr.ports import Backend, Clock, Store, StoreKey
 from syscr.process.replace import replace_process, tell_decided
@@ -64,6 +65,8 @@ class RunOptions:
         order: Backends that ``auto`` tries.
         interval_seconds: Time between two checkpoints; 0: none.
         restart_dir: What a first start continues from; None: nothing.
+        total_seconds: Running time of all lives together; 0: without limit.
+        fence_seconds: How often a life looks whether there is a newer one.
         truncate_output: See ``options.GivenOptions``.
         keep_script: See ``options.GivenOptions``.
         verify_level: ``sizes`` or ``digests``, where this task decides about the image.
@@ -79,7 +82,14 @@ class RunOptions:
     truncate_output: bool = False
     keep_script: bool = False
     verify_level: str = "digests"
+    total_seconds: float = 0.0
+    fence_seconds: float = 15.0
     changed_inputs: str = "refuse"
+
+    @property
+    def keeping(self) -> Keeping:
+        """What the agent is told."""
+        return Keeping(self.interval_seconds, self.total_seconds)
 
     @classmethod
     def build(cls, given: GivenOptions, settings: Settings) -> RunOptions:
@@ -94,6 +104,8 @@ class RunOptions:
             truncate_output=given.truncate_output,
             keep_script=given.keep_script,
             verify_level=settings.restart_verify,
+            total_seconds=given.total_seconds,
+            fence_seconds=settings.agent_fence_seconds,
             changed_inputs=settings.restart_changed_inputs,
         )
 
@@ -133,7 +145,10 @@ class TaskRunner:
         try:
             store = self.open_store(options.checkpoint_dir)
             key = StoreKey(_find_lineage(store, place), place.step)
-            may_start_afresh = may_start_afresh and key.lineage == str(place.number)
+            if key.lineage != str(place.number):
+                may_start_afresh = False
+                tell_decided()
+            self._end_last_life(options, place, store, key)
             image = self._find_image(options, place, store, key)
             may_start_afresh = image is None
             if options.keep_script:
@@ -216,6 +231,44 @@ class TaskRunner:
         name = decision_name(place.number, place.restart_count)
         return store.create_record(key, name, build_decision(selection, found_in))
 
+    def _end_last_life(
+        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
+    ) -> None:
+        """See to it that the life before has really ended; end here where its program has finished."""
+        if place.rank != 0 or (place.restart_count == 0 and str(place.number) == key.lineage):
+            return
+        from syscr.job.beginning import end_last_life  # only for a job that has lived before
+
+        if store.read_record(key, decision_name(place.number, place.restart_count)) is None:
+            may_give_back = options.restart_dir is None
+        else:
+            may_give_back = False  # somebody wants it to go on
+        code = end_last_life(
+            LifeBook(store, key),
+            place,
+            fence_seconds=options.fence_seconds,
+            clock=self.clock,
+            warn=self.warn,
+            may_give_back=may_give_back,
+        )
+        if code is not None:
+            raise SystemExit(code)
+
+    def _begin_life(
+        self,
+        options: RunOptions,
+        place: TaskPlace,
+        store: Store,
+        key: StoreKey,
+        image: Image | None,
+    ) -> None:
+        """Enter this life into the book: from now on every other copy is old."""
+        if not options.keeping.has_agent or place.rank != 0:
+            return
+        from syscr.job.beginning import begin_life
+
+        begin_life(store, key, place, image, self.clock.now())
+
     def _select(
         self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
     ) -> Selection | None:
@@ -268,12 +321,13 @@ class TaskRunner:
     ) -> None:
         spec = self._spec(options, place, store, key, backend.name)
         plan = backend.build_launch(spec)
-        if plan.uses_run_dir or options.interval_seconds > 0:
+        self._begin_life(options, place, store, key, None)
+        if plan.uses_run_dir or options.keeping.has_agent:
             store.make_folder(key, _run_folder(place))
         self._record_srun(store, place)
         if options.truncate_output:
             fresh.empty_outputs()
-        self.starter.become(spec, plan, None, options.interval_seconds)
+        self.starter.become(spec, plan, None, options.keeping)
 
     def _record_srun(self, store: Store, place: TaskPlace) -> None:
         """Write down the command of ``syscr srun`` outside of a job: Slurm does not keep it."""
@@ -302,7 +356,8 @@ class TaskRunner:
             warn = self.warn if options.changed_inputs == "warn" else None
             prepared = prepare(spec, image, self.starter.launcher, self.clock, warn)
             plan = backend.build_restore(prepared.spec, prepared.task, prepared.data_dir)
-            self.starter.become(prepared.spec, plan, image, options.interval_seconds)
+            self._begin_life(options, place, store, key, image)
+            self.starter.become(prepared.spec, plan, image, options.keeping)
         except SyscrError as error:
             _write_failure(spec, error)
             raise

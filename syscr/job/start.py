@@ -12,13 +12,32 @@ from pathlib import Path
 from syscr import wire
 from syscr.errors import SyscrError
 from syscr.job import fresh
-from syscr.job.agent import AGENT_LOG, AgentRequest
+from syscr.job.agent import AGENT_LOG, SOCKET_FD, AgentRequest
+from syscr.job.environment import name_job
 from syscr.job.launcher import Launcher
 from syscr.model import Image, TaskSpec
 from syscr.ports import LaunchPlan
 from syscr.process.replace import replace_process, start_sidecar
 
 _CONFIRM_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How a job is kept alive.
+
+    Attributes:
+        interval_seconds: Time between two periodic checkpoints; 0: none.
+        total_seconds: Running time of all lives together; 0: without limit.
+    """
+
+    interval_seconds: float = 0.0
+    total_seconds: float = 0.0
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether there is anything to do."""
+        return self.interval_seconds > 0 or self.total_seconds > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +55,7 @@ class TaskStarter:
     syscr: tuple[str, ...]
 
     def become(
-        self, spec: TaskSpec, plan: LaunchPlan, image: Image | None, interval_seconds: float
+        self, spec: TaskSpec, plan: LaunchPlan, image: Image | None, keeping: Keeping
     ) -> None:
         """Become the launcher; returns only by an exception.
 
@@ -44,13 +63,13 @@ class TaskStarter:
             spec: The task.
             plan: What the backend says.
             image: What it is restored from; None: it starts from the beginning.
-            interval_seconds: Time between two periodic checkpoints; 0: no agent is started.
+            keeping: How the job is kept alive; the task of rank 0 gets the agent for it.
         """
         launcher = self.launcher.path_for(spec.checkpoint_dir)
         control = fresh.open_control()
-        control.set_inheritable(True)
         spec = replace(spec, control=control.getsockname()[1:].decode())
         sidecars: list[int] = []
+        agent: socket.socket | None = None
         try:
             if plan.sidecar:
                 listener, port = _listen_on_loopback()
@@ -60,17 +79,25 @@ class TaskStarter:
                 listener.close()
             if image is not None and not plan.restores_sibling:
                 sidecars.append(self._start_confirmation(spec, image))
-            if interval_seconds > 0 and spec.rank == 0:
-                sidecars.append(self._start_agent(spec, interval_seconds))
+            if keeping.has_agent and spec.rank == 0:
+                pid, agent = self._start_agent(spec, keeping)
+                sidecars.append(pid)
             argv = [launcher, "restore" if image else "run"]
             argv += _launcher_options(spec, plan, sidecars, control.fileno())
+            if agent is not None:
+                agent.set_inheritable(True)
+                argv[2:2] = ["--agent-fd", str(agent.fileno()), "--end", end_path(spec)]
             environ = self._environment(plan)
             environ[fresh.IMAGE_DIR_VARIABLE] = spec.checkpoint_dir
+            control.set_inheritable(True)  # only now: no helper holds it
             replace_process(argv, env=environ)
         except SyscrError:
             for pid in sidecars:
                 os.kill(pid, signal.SIGKILL)  # they block all others
             raise
+        finally:
+            if agent is not None:
+                agent.close()
 
     def _environment(self, plan: LaunchPlan) -> dict[str, str]:
         """Return the program's environment: the task's own and what the backend adds."""
@@ -78,16 +105,26 @@ class TaskStarter:
         environ.pop(fresh.SRUN_VARIABLE, None)
         return environ
 
-    def _start_agent(self, spec: TaskSpec, interval_seconds: float) -> int:
-        """Start the agent of the job, or of the step."""
-        target = str(spec.number) if spec.step == "batch" else f"{spec.number}.{spec.step}"
-        request = AgentRequest(target, spec.run_dir, interval_seconds)
-        return start_sidecar(
-            [*self.syscr, "agent", "--request", request.encode()],
-            env=dict(self.environ),
-            log_path=str(Path(spec.run_dir, AGENT_LOG)),
-            cwd=spec.run_dir,
+    def _start_agent(self, spec: TaskSpec, keeping: Keeping) -> tuple[int, socket.socket]:
+        """Start the agent of the job, or of the step; returns its pid and the launcher's end of its socket."""
+        job = name_job(self.environ, spec.number)
+        request = AgentRequest(
+            target=job if spec.step == "batch" else f"{job}.{spec.step}",
+            run_dir=spec.run_dir,
+            interval_seconds=keeping.interval_seconds,
+            task=wire.encode_task_spec(replace(spec, argv=())),
+            total_seconds=keeping.total_seconds,
         )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            pid = start_sidecar(
+                [*self.syscr, "agent", "--request", request.encode()],
+                env=dict(self.environ),
+                log_path=str(Path(spec.run_dir, AGENT_LOG)),
+                cwd=spec.run_dir,
+                listen_fd=(theirs.fileno(), SOCKET_FD),
+            )
+        return pid, ours
 
     def _start_confirmation(self, spec: TaskSpec, image: Image) -> int:
         """Start the helper that says when a task runs again whose tool does not tell."""
@@ -123,6 +160,11 @@ def _launcher_options(
 def ready_path(spec: TaskSpec) -> str:
     """Return the file that tells a waiting ``syscr restart`` how the restore of a task went."""
     return str(Path(spec.run_dir, "ready"))
+
+
+def end_path(spec: TaskSpec) -> str:
+    """Return the file in which the launcher says how the task ended; see ``lives.read_end``."""
+    return str(Path(spec.run_dir, "end"))
 
 
 def _start_coordinator(

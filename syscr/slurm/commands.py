@@ -123,6 +123,11 @@ def build_cancel(job_id: JobId, step: str | None = None) -> tuple[str, ...]:
     return ("scancel", str(job_id) if step is None else f"{job_id}.{step}")
 
 
+def build_signal(job_id: JobId, name: str) -> tuple[str, ...]:
+    """Signal the batch script of a job, not its steps."""
+    return ("scancel", "--batch", f"--signal={name}", str(job_id))
+
+
 def build_get_batch_script(job_id: JobId) -> tuple[str, ...]:
     """Write the batch script of a job to standard output."""
     return ("scontrol", "write", "batch_script", str(job_id), "-")

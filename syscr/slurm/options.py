@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 
 from syscr.errors import RequestError
-from syscr.units import parse_interval
+from syscr.units import parse_interval, parse_total_time
 
 
 class Arity(Enum):
@@ -90,7 +90,7 @@ FALLBACK_VARIABLES: Mapping[str, str] = {
 Source: checkpoint page of Slurm's own documentation, up to 18.08. sbatch never did what it says there.
 """
 # Ours; they are never abbreviated, so that no abbreviation of Slurm's becomes ambiguous.
-_OURS = ("checkpoint", "checkpoint-dir", "restart-dir", "backend")
+_OURS = ("checkpoint", "checkpoint-dir", "restart-dir", "backend", "total-time")
 _HELP_OPTION = re.compile(r"^\s+(?:-\w,\s+)?--([a-z0-9][\w-]*)(\[=|=)?", re.MULTILINE)
 
 
@@ -123,12 +123,14 @@ class OwnOptions:
         checkpoint_dir: ``--checkpoint-dir``.
         restart_dir: ``--restart-dir``: an image, or a folder whose newest verified image is meant.
         backend: ``--backend``.
+        total_seconds: ``--total-time``: running time of all lives together; 0: without limit.
     """
 
     interval_seconds: float | None = None
     checkpoint_dir: str | None = None
     restart_dir: str | None = None
     backend: str | None = None
+    total_seconds: float | None = None
 
     def over(self, weaker: OwnOptions) -> OwnOptions:
         """Return these options, filled up with those of a weaker source (command before script)."""
@@ -234,12 +236,13 @@ def read_own_options(options: Sequence[Option]) -> OwnOptions:
             raise RequestError(
                 f"--{name} has an empty value", hint=f"write --{name}=VALUE or leave it out"
             )
-    interval = values["checkpoint"]
+    interval, total = values["checkpoint"], values["total-time"]
     return OwnOptions(
         interval_seconds=None if interval is None else parse_interval(interval),
         checkpoint_dir=values["checkpoint-dir"],
         restart_dir=values["restart-dir"],
         backend=values["backend"],
+        total_seconds=None if total is None else parse_total_time(total),
     )
 
 

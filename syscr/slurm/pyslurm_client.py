@@ -137,6 +137,10 @@ class PyslurmScheduler:
         """Cancel a job or one step; pyslurm says nothing about an unknown one."""
         self._cli.cancel(job_id, step=step)
 
+    def signal(self, job_id: JobId, name: str) -> None:
+        """Signal the batch script of a job."""
+        self._cli.signal(job_id, name)
+
     def get_batch_script(self, job_id: JobId) -> str:
         """Return the batch script of a job."""
         return self._cli.get_batch_script(job_id)

@@ -188,6 +188,12 @@ class SlurmScheduler:
         with self._explain(what, after_timeout="it may be cancelled"):
             parse.parse_cancel(self._act(commands.build_cancel(job_id, step)), what)
 
+    def signal(self, job_id: JobId, name: str) -> None:
+        """Signal the batch script of a job."""
+        what = f"send {name} to job {job_id}"
+        with self._explain(what, after_timeout="it may have got it"):
+            parse.parse_cancel(self._act(commands.build_signal(job_id, name)), what)
+
     def get_batch_script(self, job_id: JobId) -> str:
         """Return the batch script of a job; its owner and Slurm's administrators may read it."""
         with self._explain(f"read the batch script of job {job_id}"):

@@ -178,6 +178,11 @@ class FakeScheduler:
         self.required_nodes[job.job_id] = tuple(nodes)
         self.acts.append(("require_nodes", job.job_id, tuple(nodes)))
 
+    def signal(self, job_id: JobId, name: str) -> None:
+        """Take note of a signal; what it does is up to the test."""
+        self._answer("signal")
+        self.acts.append(("signal", self._find(job_id).job_id, name))
+
     def cancel(self, job_id: JobId, *, step: str | None = None) -> None:
         """End a job or a step; what has ended or is not known is no error."""
         self._answer("cancel")

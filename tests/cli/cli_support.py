@@ -26,7 +26,14 @@ from syscr.model import (
     Timings,
 )
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
-from syscr.result import CheckpointResult, JobStatus, NodeHealth, PruneResult, RestartResult
+from syscr.result import (
+    CheckpointResult,
+    JobStatus,
+    NodeHealth,
+    PruneResult,
+    RestartResult,
+    SimulationResult,
+)
 
 GOLDEN = Path(__file__).parents[1] / "data" / "cli"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -155,6 +162,10 @@ class FakeManager:
 
     def status(self, targets: Sequence[Target]) -> tuple[JobStatus, ...]:
         result: tuple[JobStatus, ...] = self._answer("status", targets)
+        return result
+
+    def simulate(self, target: Target, cause: str, *, wait_seconds: float) -> SimulationResult:
+        result: SimulationResult = self._answer("simulate", target, cause, wait_seconds)
         return result
 
     def list_images(

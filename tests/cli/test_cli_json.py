@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from syscr.cli import encode, output, shapes
 from syscr.errors import ImageNotFoundError, JobNotFoundError, SyscrError, iter_errors
-from syscr.model import Finding, JobId, JobState, Severity, StepId, Target
+from syscr.model import Finding, JobId, JobState, Life, Severity, StepId, StopReason, Target
 from syscr.ports import Capabilities
 from syscr.result import (
     CheckpointResult,
@@ -33,12 +33,17 @@ from syscr.result import (
     NodeHealth,
     PruneResult,
     RestartResult,
+    SimulationResult,
     SkippedImage,
 )
 from syscr.spank import BuiltPlugin
 
 SCHEMA = shapes.build_schema()
 TARGET = Target(JobId(4711), "batch")
+LIFE = Life(
+    4711, 0, "c1", datetime(2026, 11, 24, 11, tzinfo=UTC), "", datetime(2026, 11, 24, 12, tzinfo=UTC),
+    StopReason.OWN_END, IMAGE_ID, datetime(2026, 11, 24, 11, 30, tzinfo=UTC), None, 3, "note",
+)  # fmt: skip
 FINDING = Finding("x", Severity.WARNING, "message", "", "c1", 3)
 ANSWERS: dict[str, Any] = {
     "checkpoint": lambda request: (
@@ -51,8 +56,9 @@ ANSWERS: dict[str, Any] = {
     ),
     "status": (
         JobStatus(TARGET, make_job(), (make_task(),), (FINDING,), (make_image(),), "bob", ("w",)),
-        JobStatus(TARGET, None),
+        JobStatus(TARGET, None, lives=(LIFE,), kept_seconds=60.0, lost_seconds=0.5),
     ),
+    "simulate": SimulationResult(TARGET, "preempt", LIFE, "PENDING"),
     "list_images": ((make_image(path="/d/\udcff"),), ("w",)),
     "get_image": lambda image_id, *_: (
         make_image() if image_id == IMAGE_ID else ImageNotFoundError("none")
@@ -84,6 +90,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "requeue": ("4711", "12"),
     "restart": ("4711",),
     "status": (),
+    "simulate": ("4711", "--preempt"),
     "image list": (),
     "image show": (IMAGE_ID,),
     "image verify": (IMAGE_ID, "20200101T"),

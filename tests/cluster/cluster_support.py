@@ -143,7 +143,8 @@ class Cluster:
             )
         return done
 
-    def _container(self, node: str) -> str:
+    def find_container(self, node: str) -> str:
+        """Return the id of a node's container."""
         if node not in self._containers:
             label = "label=com.docker.compose"
             argv = [
@@ -203,7 +204,7 @@ class Cluster:
         for name, value in variables.items():
             command += ["-e", f"{name}={value}"]
         # cd by a shell: docker's -w would make a directory that is missing
-        command += [self._container(node), "timeout", "-k", "5", str(timeout), "sh", "-c"]
+        command += [self.find_container(node), "timeout", "-k", "5", str(timeout), "sh", "-c"]
         command += ['cd -- "$0" && exec "$@"', where, *argv]
         started = time.monotonic()
         done = subprocess.run(
@@ -313,12 +314,14 @@ class Work:
         path: The directory, on storage that all nodes share.
         backend: Backend of all that is started here; None: syscr's own choice.
         user: Whose it is.
+        settings: More variables for all commands.
     """
 
     cluster: Cluster
     path: str
     backend: Backend | None = None
     user: str = "alice"
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> str:
@@ -328,7 +331,8 @@ class Work:
     @property
     def env(self) -> dict[str, str]:
         """Return the variables that all commands get."""
-        return {"SYSCR_CHECKPOINT_DIR": self.images, **(self.backend.env if self.backend else {})}
+        backend = self.backend.env if self.backend else {}
+        return {"SYSCR_CHECKPOINT_DIR": self.images, **backend, **self.settings}
 
     def run(
         self,

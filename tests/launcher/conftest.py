@@ -35,7 +35,7 @@ def binary() -> Iterator[str]:
 def hasty_binary(binary: str) -> str:
     """The same launcher with short limits, so that no test waits for the real ones."""
     path = f"{binary}-hasty"
-    limits = ["-DTOOL_GRACE_SECONDS=0.1", "-DPARK_SECONDS=0.1"]
+    limits = ["-DTOOL_GRACE_SECONDS=0.1", "-DPARK_SECONDS=0.1", "-DAGENT_SECONDS=0.1"]
     sources = sorted(map(str, (SOURCES / "launcher").glob("*.c")))
     made = subprocess.run(
         [os.environ.get("CC", "cc"), "-std=gnu11", "-static", *limits, "-o", path, *sources],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,6 +290,24 @@ def test_hold_stops_all_processes_until_resume(lab: Laboratory) -> None:
     launched.control.resume()
     eventually(launched.is_running, "all go on")
     launched.control.resume()  # harmless
+
+
+def test_continue_signal_does_not_end_a_hold(lab: Laboratory) -> None:
+    """Slurm sends CONT before TERM, and a held program must not run past its image."""
+    launched = start(lab)
+    launched.control.hold(60)
+    eventually(launched.is_stopped, "the program is stopped")
+    launched.send(signal.SIGCONT)
+    launched.send(signal.SIGUSR1)  # it is passed on after the other one
+    eventually(lambda: _has_pending(launched, signal.SIGUSR1), "the second signal is pending")
+    assert launched.is_stopped()
+
+
+def _has_pending(launched: Launched, number: int) -> bool:
+    """Whether a process of the tree has a signal pending."""
+    texts = [Path(f"/proc/{process.pid}/status").read_text() for process in launched.tree()]
+    masks = [int(word, 16) for text in texts for word in re.findall(r"ShdPnd:\s*(\w+)", text)]
+    return any(mask >> (number - 1) & 1 for mask in masks)
 
 
 def test_hold_ends_by_itself(lab: Laboratory) -> None:

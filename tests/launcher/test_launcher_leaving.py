@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from launcher_support import WAIT_SECONDS, Laboratory, eventually
+from launcher_support import WAIT_SECONDS, Laboratory, eventually, find_by_argument
 
 ROUNDS = 10
 
@@ -18,3 +20,15 @@ def test_ended_launcher_leaves_no_process_behind(lab: Laboratory, number: int) -
     pids = [process.pid for process in launched.tree() if process.pid != launched.pid]
     assert launched.process.wait(WAIT_SECONDS) == 0
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_what_a_helper_has_started_ends_with_it(binary: str) -> None:
+    """A helper may wait for a Slurm that does not answer when its task ends."""
+    seconds = f"1000.{os.getpid()}"
+    script = f'(sleep {seconds}; :) & exec "$0" run --sidecar $! --task "{{}}" -- "$@"'
+    waits = 'until pgrep -fx "sleep $0" >/dev/null; do :; done'
+    done = subprocess.run(
+        ["sh", "-c", script, binary, "sh", "-c", waits, seconds], timeout=WAIT_SECONDS
+    )
+    assert done.returncode == 0
+    assert find_by_argument(seconds) == ()

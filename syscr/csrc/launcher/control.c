@@ -2,7 +2,9 @@
  *
  *   run TIMEOUT_MS HOLD_MS SIZE\n<SIZE bytes: arguments, each ended by NUL>
  *       -> ended WAIT_STATUS MICROSECONDS TIMED_OUT SIZE\n<SIZE bytes of output>
- *   hold MS\n -> ok\n       resume\n -> ok\n       kill\n -> ok\n       state\n -> state NAME PID\n
+ *   kill [HOW]\n -> ok\n     (HOW is for the note of the end: image or fenced)
+ *   leave CODE\n -> ok\n     (after kill: end with this exit code)
+ *   hold MS\n -> ok\n       resume\n -> ok\n       state\n -> state NAME PID\n
  *   anything wrong -> error TEXT\n
  *
  * Only the user the task belongs to, and root, are listened to (SO_PEERCRED). */
@@ -144,12 +146,29 @@ static void resume(struct supervisor *self, int client)
     reply(client, "ok\n");
 }
 
-static void kill_task(struct supervisor *self, int client)
+static void kill_task(struct supervisor *self, int client, const char *line)
 {
+    char how[16] = "image"; /* why, for the note of its end */
+    if (sscanf(line, "kill %15[a-z]", how) != 1 && strcmp(line, "kill") != 0)
+        return reply(client, "error malformed request\n");
     self->parked_until = now_seconds() + PARK_SECONDS;
     self->held_until = 0;
     end_tree(self);
+    write_end(self->task->options, 0, how);
     reply(client, "ok\n");
+}
+
+/* Ends the step of a program that was ended by us. */
+static void leave_on_request(struct supervisor *self, int client, const char *line)
+{
+    int code;
+    if (sscanf(line, "leave %d", &code) != 1 || code < 0 || code > 255)
+        return reply(client, "error malformed request\n");
+    if (self->parked_until == 0)
+        return reply(client, "error the program has not been ended\n");
+    reply(client, "ok\n");
+    close(client);
+    leave(self, code << 8);
 }
 
 static void report_state(struct supervisor *self, int client)
@@ -178,8 +197,10 @@ static bool serve(struct supervisor *self, int client)
         hold(self, client, line);
     else if (strcmp(line, "resume") == 0)
         resume(self, client);
-    else if (strcmp(line, "kill") == 0)
-        kill_task(self, client);
+    else if (strncmp(line, "kill", 4) == 0)
+        kill_task(self, client, line);
+    else if (strncmp(line, "leave ", 6) == 0)
+        leave_on_request(self, client, line);
     else
         reply(client, "error unknown request\n");
     return self->client == client;

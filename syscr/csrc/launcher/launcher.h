@@ -1,8 +1,9 @@
 /* syscr-launcher: supervises one Slurm task so that it can be dumped and restored.
  *
  *   slurmstepd
- *    `- outer half (supervise.c): slurmstepd's child, host namespaces. Passes signals on, gives back the
- *        |                        exit status, runs the dump tool on request (control.c, tool.c).
+ *    `- outer half (supervise.c): slurmstepd's child, host namespaces. Passes signals on (after the agent's
+ *        |                        word, agent.c), gives back the exit status, runs the dump tool on request
+ *        |                        (control.c, tool.c).
  *        |- sentinel (sentinel.c): notices whether Slurm signals the whole tree or the task alone
  *        `- PID 1 (namespace.c):  of the task's own user, PID and mount namespace; reaps, holds the lifeline
  *            `- init (init.c):    dump root, session leader, subreaper
@@ -40,9 +41,11 @@ struct options {
     bool no_randomize; /* address randomisation off for argv */
     bool is_tool;      /* argv is a dump tool: see prepare_tool() */
     int control_fd;    /* listening control socket, or -1 */
+    int agent_fd;      /* socket of the agent, which is asked before SIGTERM is passed on, or -1 */
     pid_t sidecars[SIDECARS_MAX]; /* helpers started before us; 0: none */
     const char *task;  /* TaskSpec as JSON; for people and for discovery */
     const char *ready; /* file to write once the task runs, or NULL */
+    const char *end;   /* file to write once the task has ended, or NULL */
     const char *log;   /* log of the restoring tool, or NULL */
     char **argv;
 };
@@ -69,9 +72,11 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 double now_seconds(void);
 void set_name(const char *name);
 void close_pipe(int fds[2]);
+void close_sockets(const struct options *options);
 bool write_all(int fd, const void *data, size_t size);
 bool read_all(int fd, void *data, size_t size);
 void write_ready(const struct options *options, const char *text);
+void write_end(const struct options *options, int status, const char *how);
 void reset_signals(void);
 void block_signals(void);
 _Noreturn void exec_program(const struct options *options);

@@ -45,10 +45,14 @@ static bool take_option(struct options *options, const char *name, const char *v
         options->task = value;
     else if (strcmp(name, "--ready") == 0)
         options->ready = value;
+    else if (strcmp(name, "--end") == 0)
+        options->end = value;
     else if (strcmp(name, "--log") == 0)
         options->log = value;
     else if (strcmp(name, "--control-fd") == 0)
         options->control_fd = atoi(value);
+    else if (strcmp(name, "--agent-fd") == 0)
+        options->agent_fd = atoi(value);
     else if (strcmp(name, "--sidecar") == 0)
         return add_sidecar(options, atoi(value));
     else
@@ -103,8 +107,7 @@ static bool start_plain(struct task *task)
     if (task->child < 0)
         return false;
     if (task->child == 0) {
-        if (task->options->control_fd >= 0)
-            close(task->options->control_fd);
+        close_sockets(task->options);
         setpgid(0, 0);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends with us, like a tree in namespaces */
         exec_program(task->options);
@@ -120,6 +123,8 @@ static int run(const struct options *options)
         complain("cannot adopt orphans: %s", strerror(errno));
     if (options->control_fd >= 0 && fcntl(options->control_fd, F_SETFD, FD_CLOEXEC) != 0)
         complain("control socket: %s", strerror(errno));
+    if (options->agent_fd >= 0 && fcntl(options->agent_fd, F_SETFD, FD_CLOEXEC) != 0)
+        complain("agent's socket: %s", strerror(errno));
     if (options->namespaces && start_in_namespaces(&task)) {
         write_ready(options, "started\n");
         supervise(&task);
@@ -148,7 +153,7 @@ int main(int argc, char **argv)
         puts(SYSCR_VERSION);
         return 0;
     }
-    struct options options = {.control_fd = -1, .restore = strcmp(argv[1], "restore") == 0};
+    struct options options = {.control_fd = -1, .agent_fd = -1, .restore = strcmp(argv[1], "restore") == 0};
     bool init = strcmp(argv[1], "init") == 0;
     if (!options.restore && !init && strcmp(argv[1], "run") != 0)
         return usage("unknown role");

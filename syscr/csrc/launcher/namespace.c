@@ -250,8 +250,7 @@ bool start_in_namespaces(struct task *task)
         return false;
     }
     if (pid == 0) {
-        if (task->options->control_fd >= 0)
-            close(task->options->control_fd);
+        close_sockets(task->options);
         close(go[1]);
         close(signals[1]);
         close(status[0]);

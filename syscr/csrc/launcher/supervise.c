@@ -87,16 +87,24 @@ static void end_helpers(const struct supervisor *self)
             ;
         if (pid < 0)
             return; /* none left */
+        visit_descendants(getpid(), NULL, 0, send_signal, &(int){SIGKILL}); /* what helpers had started */
         nanosleep(&pause, NULL);
     }
 }
 
-static _Noreturn void leave(struct supervisor *self, int status)
+_Noreturn void leave(struct supervisor *self, int status)
 {
+    if (self->task->ended && self->parked_until == 0)
+        write_end(self->task->options, status, self->told ? "told" : "own");
     if (!self->task->namespaces)
         end_tree(self); /* background processes end with the task, as in any step */
     end_helpers(self);
     leave_with(status);
+}
+
+static bool is_deadly(int number)
+{
+    return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
 }
 
 static void forward(struct supervisor *self, int number)
@@ -105,6 +113,19 @@ static void forward(struct supervisor *self, int number)
     if (self->task->namespaces ? !write_all(self->task->signal_pipe, &byte, 1)
                                : kill(self->task->child, number) != 0 && errno != ESRCH)
         complain("cannot pass signal %d on: %s", number, strerror(errno));
+}
+
+static void pass_on(struct supervisor *self, int number)
+{
+    self->told |= is_deadly(number);
+    forward(self, number);
+}
+
+static void receive_agent(struct supervisor *self)
+{
+    int number = hear_agent(self);
+    if (number > 0)
+        pass_on(self, number);
 }
 
 static void receive_status(struct supervisor *self)
@@ -152,7 +173,7 @@ static void receive_signal(struct supervisor *self)
     if (info.ssi_pid == (unsigned)getpid())
         return; /* our own SIGPIPE, from a complaint that nobody reads: the program must not get it */
     if (self->parked_until > 0) { /* the program is gone: nothing to wait for */
-        if (number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT)
+        if (is_deadly(number))
             leave(self, number);
         return;
     }
@@ -172,6 +193,7 @@ static void receive_sentinel(struct supervisor *self)
     if (number <= SIGNAL_MAX) {
         self->sentinel_saw[number] = now_seconds();
         self->forward_due[number] = 0;
+        self->told |= is_deadly(number); /* the whole tree was */
     }
 }
 
@@ -183,7 +205,7 @@ static double earliest(double one, double other)
 /* Milliseconds until the next deadline, rounded up; -1 for none. */
 static int time_left(const struct supervisor *self)
 {
-    double next = earliest(self->held_until, self->parked_until);
+    double next = earliest(earliest(self->held_until, self->parked_until), self->agent_due);
     if (self->tool > 0)
         next = earliest(next, self->tool_deadline);
     for (int number = 1; number <= SIGNAL_MAX; number++)
@@ -208,8 +230,15 @@ static void meet_deadlines(struct supervisor *self)
     for (int number = 1; number <= SIGNAL_MAX; number++)
         if (self->forward_due[number] > 0 && now >= self->forward_due[number]) {
             self->forward_due[number] = 0;
-            forward(self, number);
+            if (number == SIGCONT && self->held_until > 0)
+                continue; /* Slurm sends it before TERM; the end of the hold wakes the program */
+            if (!ask_agent(self, number))
+                pass_on(self, number);
         }
+    if (self->agent_due > 0 && now >= self->agent_due) {
+        self->agent_due = 0;
+        pass_on(self, SIGTERM);
+    }
     if (self->tool > 0 && now >= self->tool_deadline) {
         end_tool(self);
         self->tool_deadline = now + TOOL_GRACE;
@@ -245,6 +274,7 @@ static void start(struct supervisor *self)
 _Noreturn void supervise(struct task *task)
 {
     struct supervisor self = {.task = task, .client = -1, .tool_output = -1, .sentinel_pipe = -1};
+    self.agent = task->options->agent_fd;
     start(&self);
     reap(&self); /* what ended before the signalfd was there */
     for (;;) {
@@ -255,6 +285,7 @@ _Noreturn void supervise(struct task *task)
             {.fd = self.sentinel_pipe, .events = POLLIN},
             {.fd = task->status_pipe, .events = POLLIN},
             {.fd = task->options->control_fd, .events = POLLIN},
+            {.fd = self.agent, .events = POLLIN},
         };
         if (poll(polled, sizeof polled / sizeof *polled, time_left(&self)) < 0)
             continue;
@@ -262,6 +293,8 @@ _Noreturn void supervise(struct task *task)
             receive_status(&self);
         if (polled[1].revents)
             receive_sentinel(&self);
+        if (polled[4].revents)
+            receive_agent(&self);
         if (polled[0].revents)
             receive_signal(&self);
         if (polled[3].revents)

@@ -11,6 +11,10 @@ struct supervisor {
     int signals; /* signalfd */
     double sentinel_saw[SIGNAL_MAX + 1];
     double forward_due[SIGNAL_MAX + 1]; /* 0: nothing to pass on */
+    bool told;            /* the program was told to end */
+
+    int agent;            /* socket, or -1 */
+    double agent_due;     /* the agent has SIGTERM until then; 0: it has not */
 
     int client;           /* connection that waits for the tool, or -1 */
     pid_t tool;           /* running dump tool, or 0 */
@@ -27,7 +31,11 @@ struct supervisor {
 /* control.c */
 void accept_request(struct supervisor *self);
 void tool_ended(struct supervisor *self, int status);
+/* agent.c */
+bool ask_agent(struct supervisor *self, int number);
+int hear_agent(struct supervisor *self);
 /* supervise.c */
+_Noreturn void leave(struct supervisor *self, int status);
 void signal_tree(struct supervisor *self, int number);
 void end_tree(struct supervisor *self);
 

@@ -51,6 +51,15 @@ void close_pipe(int fds[2])
     close(fds[1]);
 }
 
+/* In a child that becomes something else: nobody but the launcher may hold these. */
+void close_sockets(const struct options *options)
+{
+    if (options->control_fd >= 0)
+        close(options->control_fd);
+    if (options->agent_fd >= 0)
+        close(options->agent_fd);
+}
+
 bool write_all(int fd, const void *data, size_t size)
 {
     const char *next = data;
@@ -82,18 +91,29 @@ bool read_all(int fd, void *data, size_t size)
 }
 
 /* Written aside and renamed, so that a reader never sees half of it. */
-void write_ready(const struct options *options, const char *text)
+static void write_note(const char *path, const char *text)
 {
-    if (options->ready == NULL)
-        return;
     char aside[4096];
-    if (snprintf(aside, sizeof aside, "%s.new", options->ready) >= (int)sizeof aside)
+    if (path == NULL || snprintf(aside, sizeof aside, "%s.new", path) >= (int)sizeof aside)
         return;
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0 || !write_all(fd, text, strlen(text)) || rename(aside, options->ready) != 0)
-        complain("cannot write '%s': %s", options->ready, strerror(errno));
+    if (fd < 0 || !write_all(fd, text, strlen(text)) || rename(aside, path) != 0)
+        complain("cannot write '%s': %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+void write_ready(const struct options *options, const char *text)
+{
+    write_note(options->ready, text);
+}
+
+/* How the program ended: wait status, how ("own", "told" by a signal, "image": ended after its image), when. */
+void write_end(const struct options *options, int status, const char *how)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%d %s %lld\n", status, how, (long long)time(NULL));
+    write_note(options->end, text);
 }
 
 /* What slurmstepd gives a task: default dispositions, nothing blocked. Python ignores PIPE and XFSZ. */

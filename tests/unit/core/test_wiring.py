@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from syscr import __main__ as entrance
-from syscr import wire, wiring
+from syscr import wire, wiring, wiring_agent
 from syscr.config import load_settings
 from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
@@ -266,7 +266,7 @@ def test_restored_task_is_confirmed_with_its_image(
 
 @pytest.mark.parametrize("argv", [[], ["--request", "{"], ["--request", "[]"]])
 def test_agent_is_not_started_by_people(argv: list[str]) -> None:
-    assert wiring.run_agent(argv) == 2
+    assert wiring_agent.run_agent(argv) == 2
 
 
 SPEC = TaskSpec(12, "batch", 0, "c1", "12", "/d", "criu")
@@ -305,7 +305,7 @@ def test_error_without_an_own_code_ends_with_1(capsys: pytest.CaptureFixture[str
 
 def test_verbs_of_jobs_are_taken_before_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wiring, "run_worker", lambda argv: 10 + len(argv))
-    monkeypatch.setattr(wiring, "run_agent", lambda argv: 20 + len(argv))
+    monkeypatch.setattr(wiring_agent, "run_agent", lambda argv: 20 + len(argv))
     monkeypatch.setattr("syscr.cli.main.main", lambda argv: 30 + len(argv))
     assert entrance.main(["worker", "--request", "{}"]) == 12
     assert entrance.main(["agent"]) == 20

@@ -22,7 +22,7 @@ from syscr.errors import (
     ToolReplyError,
 )
 from syscr.job import inside
-from syscr.job.agent import PERIODIC, Agent, AgentRequest
+from syscr.job.agent import PERIODIC, Agent, AgentRequest, OwnImages
 from syscr.job.inside import ask_agent
 from syscr.model import Image, Target, TaskSpec
 from syscr.request import CheckpointRequest
@@ -71,11 +71,11 @@ class World:
         request = AgentRequest("12", str(self.run_dir), interval)
         return Agent(
             request=request,
-            keep=keep,
+            images=OwnImages(
+                keep, self.list_images, lambda image: self.removed.append(image.image_id)
+            ),
             max_wait_seconds=77.0,
             checkpoint=self.checkpoint,
-            list_images=self.list_images,
-            remove=lambda image: self.removed.append(image.image_id),
             clock=_StoppingClock(self),
         )
 

@@ -1,0 +1,55 @@
+/* The agent is asked before SIGTERM is passed on to the program: it may take a last image first.
+ *
+ *   to the agent:   one byte, the signal
+ *   from the agent: 'h' SIGNAL   it sees to it: keep the signal back
+ *                   'f' SIGNAL   pass it on
+ *
+ * An agent that has gone, or gives no answer in time, keeps nothing back. */
+#define _GNU_SOURCE
+#include "supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef AGENT_SECONDS /* tests have a shorter one */
+#define AGENT_SECONDS 5
+#endif
+static const double AGENT_ANSWER = AGENT_SECONDS; /* it has to ask Slurm first; with KillWait=30 there is time */
+static const double AGENT_KEEPS = 86400; /* whatever it waits for: Slurm's SIGKILL comes long before */
+
+/* Returns whether the agent has been asked; it then decides. */
+bool ask_agent(struct supervisor *self, int number)
+{
+    unsigned char byte = (unsigned char)number;
+    if (number != SIGTERM || self->agent < 0 ||
+        send(self->agent, &byte, sizeof byte, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof byte)
+        return false;
+    self->agent_due = now_seconds() + AGENT_ANSWER;
+    return true;
+}
+
+/* Returns a signal that is to be passed on now, or 0. */
+int hear_agent(struct supervisor *self)
+{
+    unsigned char answer[2];
+    bool asked = self->agent_due > 0;
+    ssize_t size = recv(self->agent, answer, sizeof answer, MSG_DONTWAIT);
+    if (size < 0 && errno == EAGAIN)
+        return 0;
+    if (size <= 0) {
+        close(self->agent); /* it has gone */
+        self->agent = -1;
+    } else if (size != sizeof answer || answer[1] != SIGTERM) {
+        return 0;
+    } else if (answer[0] == 'h') {
+        if (asked)
+            self->agent_due = now_seconds() + AGENT_KEEPS;
+        return 0;
+    } else if (answer[0] != 'f') {
+        return 0;
+    }
+    self->agent_due = 0;
+    return asked ? SIGTERM : 0;
+}

@@ -1,0 +1,132 @@
+"""What a life does about the one before it: it makes sure that that one is over, and writes itself down.
+
+Lives are kept for jobs with an agent (``--checkpoint``, ``--total-time``); see ``lives.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from syscr.job.environment import TaskPlace
+from syscr.lives import End, LifeBook, read_end
+from syscr.model import Image, Life, StopReason
+from syscr.ports import Clock, Store, StoreKey
+
+_REASONS = {
+    "own": StopReason.OWN_END,
+    "told": StopReason.USER,
+    "image": StopReason.VACATE,
+    "fenced": StopReason.FENCED,
+}
+
+
+def end_last_life(
+    book: LifeBook,
+    place: TaskPlace,
+    *,
+    fence_seconds: float,
+    clock: Clock,
+    warn: Callable[[str], None],
+    may_give_back: bool,
+) -> int | None:
+    """See to it that the life before has really ended, and that the book says how.
+
+    Slurm can start a job once more whose program has ended by itself, after an earlier preemption (seen
+    with 24.11.5, 2026-11: its PreemptTime stays set). Such a life gives back what the program gave.
+
+    Args:
+        book: The job's lives.
+        place: This task, the first of its step.
+        fence_seconds: How often a life looks whether there is a newer one.
+        clock: Time.
+        warn: Writes a line into the job's output.
+        may_give_back: False: somebody has asked for this life.
+
+    Returns:
+        The exit code to end with, 0 to 255; None: this life goes on.
+    """
+    last = next(iter(book.read()[-1:]), None)
+    if last is None or (last.number, last.restart_count) == (place.number, place.restart_count):
+        return None
+    if last.ended_at is None:
+        ended = read_end(book.store, book.key, last)
+        if ended is None:
+            ended = _wait_out(book, last, place, fence_seconds, clock, warn)
+        last = close_life(last, ended)
+        book.close(last)
+    if not may_give_back or last.reason is not StopReason.OWN_END or last.number != place.number:
+        return None
+    if last.exit_code is None:
+        return None
+    warn(
+        f"the program of job {place.number} has ended by itself already, with {_name(last.exit_code)}; to run "
+        f"it on from its last image use: syscr restart {place.number}"
+    )
+    return last.exit_code if last.exit_code >= 0 else 128 - last.exit_code
+
+
+def begin_life(
+    store: Store, key: StoreKey, place: TaskPlace, image: Image | None, now: datetime
+) -> None:
+    """Enter this life into the book; from now on every other copy is an old one."""
+    book = LifeBook(store, key)
+    _note_image(book, place, image)
+    book.begin(
+        Life(
+            number=place.number,
+            restart_count=place.restart_count,
+            node=place.node,
+            started_at=now,
+            restored_from=image.image_id if image else "",
+        )
+    )
+
+
+def close_life(life: Life, ended: End | None) -> Life:
+    """Return a life with its end; one that nobody saw ends with its last image."""
+    if ended is None:
+        reason, at, code = StopReason.LOST, life.image_at or life.started_at, None
+    else:
+        reason, at, code = _REASONS.get(ended.how, StopReason.LOST), ended.at, ended.exit_code
+    return replace(
+        life,
+        reason=life.reason or reason,
+        ended_at=max(at, life.started_at),
+        exit_code=code if reason in {StopReason.OWN_END, StopReason.USER} else None,
+        next_at=None,
+    )
+
+
+def _wait_out(
+    book: LifeBook,
+    last: Life,
+    place: TaskPlace,
+    fence_seconds: float,
+    clock: Clock,
+    warn: Callable[[str], None],
+) -> End | None:
+    """Tell a life whose end nobody wrote down that it is over, and wait until it must have seen that."""
+    warn(
+        f"nobody saw the end of this job's last life, on {last.node}; it starts in "
+        f"{2 * fence_seconds:.0f} s, when no older copy can run any more"
+    )
+    book.begin(Life(place.number, place.restart_count, place.node, clock.now()))
+    clock.sleep(2 * fence_seconds)
+    return read_end(book.store, book.key, last)
+
+
+def _note_image(book: LifeBook, place: TaskPlace, image: Image | None) -> None:
+    """Remember the image that the life before ended with, where it was not the agent's own."""
+    own = (place.number, place.restart_count)
+    others = [life for life in book.read() if (life.number, life.restart_count) != own]
+    if image is None or not others:
+        return
+    last, created_at = others[-1], image.manifest.created_at
+    if created_at >= last.started_at and (last.image_at is None or created_at > last.image_at):
+        book.close(replace(last, image_id=image.image_id, image_at=created_at))
+
+
+def _name(exit_code: int) -> str:
+    return f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"

@@ -1,0 +1,85 @@
+"""The end of a life: a last image, then back into the queue, then nothing of the program is left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from syscr.dumping import Dumper
+from syscr.errors import SyscrError
+from syscr.job.fence import Launcher
+from syscr.job.remembered import RememberedScheduler
+from syscr.model import Image, StopReason
+from syscr.ports import Scheduler
+from syscr.request import CheckpointRequest
+
+log = logging.getLogger(__name__)
+
+EXIT_UNFINISHED = 75
+"""Exit code of a job that has to be brought back by hand; EX_TEMPFAIL of sysexits.h."""
+
+
+def _silent(_: Mapping[str, object]) -> None:
+    """Nobody looks at the progress of a last image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ender:
+    """Ends the life of the job that it is part of.
+
+    Attributes:
+        dumper: Takes checkpoints; its scheduler is ``remembered``.
+        remembered: What is known of the job.
+        scheduler: Slurm.
+        launcher: The launcher of the task.
+    """
+
+    dumper: Dumper
+    remembered: RememberedScheduler
+    scheduler: Scheduler
+    launcher: Launcher
+
+    def end(
+        self,
+        request: CheckpointRequest,
+        reason: StopReason,
+        *,
+        requeue: bool,
+        is_requeued: bool,
+        hold: bool,
+        write_down: Callable[[Image], None],
+    ) -> None:
+        """Take the last image and give the node back.
+
+        The program stands still from its image on. It is ended only once Slurm has taken the job back
+        (a requeue from within takes 4 to 8 ms); if Slurm does not, the program goes on. The next life
+        chooses its image by itself: there is none newer.
+
+        Args:
+            request: The checkpoint.
+            reason: Why.
+            requeue: Whether the job is to live again; False: it stays ended, with its image.
+            is_requeued: Slurm has taken it back already; it is not asked once more.
+            hold: Let the requeued job wait for ``scontrol release``.
+            write_down: Called with the image before the program is ended.
+
+        Raises:
+            SyscrError: The program goes on; an image may have been published.
+        """
+        self.remembered.is_offline = True  # an ending job is RUNNING to us, whatever Slurm calls it
+        try:
+            plan = self.dumper.plan(request, "requeue")
+            image, _ = self.dumper.dump(plan, request, hold=True, progress=_silent)
+            try:
+                if requeue and not is_requeued:
+                    self.scheduler.requeue(plan.job.job_id, hold=hold)
+                write_down(image)
+            except SyscrError:
+                self.dumper.workers.finish(plan.job, step=plan.step, action="resume")
+                raise
+        finally:
+            self.remembered.is_offline = False
+        log.info("image %s written; the program ends: %s", image.image_id, reason)
+        self.launcher.kill()
+        self.launcher.leave(0 if requeue else EXIT_UNFINISHED)

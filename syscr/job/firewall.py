@@ -1,0 +1,53 @@
+"""The agent's side of the launcher's question: may SIGTERM be passed on? See ``csrc/launcher/agent.c``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class Firewall:
+    """Answers the launcher from a thread of its own, so that a dump that goes on delays no answer."""
+
+    def __init__(self, link: socket.socket, keeps_back: Callable[[], bool]) -> None:
+        """Keep the socket and who decides.
+
+        Args:
+            link: Packets from and to the launcher.
+            keeps_back: Called for each signal; says whether the program shall not get it (yet).
+        """
+        self._link = link
+        self._keeps_back = keeps_back
+
+    def start(self) -> None:
+        """Begin to answer."""
+        threading.Thread(target=self._serve, daemon=True, name="firewall").start()
+
+    def pass_on(self) -> None:
+        """Let the program have the signal that was kept back."""
+        self._answer(b"f")
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                if not self._link.recv(1):
+                    return  # the launcher has gone
+            except OSError:
+                return
+            try:
+                keeps = self._keeps_back()
+            except Exception:
+                log.exception("fault in syscr; the program gets the signal")
+                keeps = False
+            self._answer(b"h" if keeps else b"f")
+
+    def _answer(self, word: bytes) -> None:
+        try:
+            self._link.send(word + bytes([signal.SIGTERM]))
+        except OSError as error:
+            log.info("the launcher has gone: %s", error)

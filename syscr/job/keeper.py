@@ -1,0 +1,338 @@
+"""Keeps a job alive: last images before the time limit, a preemption, a drain; then back into the queue.
+
+Part of the agent (``agent.py``), which calls ``act`` when ``next_due`` has come. What Slurm tells the
+launcher arrives in a second thread (``firewall.py``), which only decides and wakes the agent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol
+
+from syscr import stopping
+from syscr.errors import SyscrError
+from syscr.job.ending import Ender
+from syscr.job.firewall import Firewall
+from syscr.lives import LifeBook
+from syscr.model import Image, Job, JobId, Life, Outlook, SiteTimes, StopReason
+from syscr.ports import Clock
+from syscr.request import CheckpointRequest
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 5.0
+_RETRY_LOOK_SECONDS = 30.0
+_SETTLED_SECONDS = 30.0
+_FAR = 86400.0
+
+
+class OutlookSource(Protocol):
+    """What Slurm has in mind; see ``slurm.outlook.SlurmOutlook``."""
+
+    def look(self, job_id: JobId) -> Outlook:
+        """Return what Slurm has in mind for a job."""
+        ...
+
+    def site_times(self, partition: str) -> SiteTimes:
+        """Return the site's times."""
+        ...
+
+    def is_draining(self, node: str) -> bool:
+        """Whether a node is to take no more jobs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a job's keeper shall do.
+
+    Attributes:
+        requeue: Put the job back into the queue after its last image.
+        hold: It then waits for ``scontrol release``.
+        poll_seconds: How often Slurm is asked (drain, preemption, a changed time limit); 0: never.
+        on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
+        total_seconds: Running time of all lives together; 0: without limit.
+        stuck_lives: After so many lives in a row without an image the job is not requeued any more.
+    """
+
+    requeue: bool = True
+    hold: bool = False
+    poll_seconds: float = 120.0
+    on_drain: str = "checkpoint"
+    total_seconds: float = 0.0
+    stuck_lives: int = 3
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Decides when this life has to end, and ends it.
+
+    Attributes:
+        life: This life, as it is in the book.
+        job_id: The job.
+        request: The checkpoint of it.
+        policy: What it shall do.
+        outlook: Slurm.
+        load_job: Returns the job as Slurm knows it, or knew it; also learns what a last image needs.
+        book: Lives of the job.
+        measure: Returns how much memory the program has, in bytes.
+        ender: Ends this life; None: the job cannot be requeued from within (a step).
+        firewall: The launcher's question; None: there is none.
+        retain: Removes the oldest images of the agent's own. Not at the end of a life: Slurm does not wait;
+            and not before the next one has shown that it can go on without them.
+        take: Takes an image while the program runs on; returns whether that worked.
+        wake: Lets the agent call ``act`` now.
+        clock: Time.
+    """
+
+    life: Life
+    job_id: JobId
+    request: CheckpointRequest
+    policy: Policy
+    outlook: OutlookSource
+    load_job: Callable[[], tuple[Job, bool]]
+    book: LifeBook
+    measure: Callable[[], int]
+    ender: Ender | None
+    retain: Callable[[], None]
+    take: Callable[[], bool]
+    wake: Callable[[], None]
+    clock: Clock
+    firewall: Firewall | None = None
+    cost_seconds: float | None = None
+    _end_at: datetime | None = None
+    _limit_seconds: float | None = None
+    _site: SiteTimes | None = None
+    _can_requeue: bool = False
+    _is_requeued: bool = False
+    _taken_for: datetime | None = None  # the limit that a last image was taken for; the job runs on
+    _resident_bytes: int = 0
+    _stop: tuple[StopReason, float] | None = None
+    _has_drained: bool = False
+    _not_before: float = 0.0
+    _next_poll: float = 0.0
+    _settled_at: float = field(default=-1.0)
+
+    def next_due(self) -> float:
+        """Return when ``act`` has something to do, monotonic seconds."""
+        if self._stop is not None:
+            return 0.0
+        if self._settled_at < 0:
+            self._settled_at = self.clock.monotonic() + _SETTLED_SECONDS
+        return min(self._next_poll, self._settled_at, self._last_image_due())
+
+    def act(self) -> None:
+        """Do what is due; faults are logged, the program goes on."""
+        try:
+            self._act()
+        except SyscrError as error:
+            log.warning("%s", error.message)
+
+    def keeps_back(self) -> bool:
+        """Say whether the program shall not get SIGTERM; called by the firewall's thread."""
+        reason = self._judge()
+        if reason is None:
+            log.info("SIGTERM is for the program")
+            return False
+        log.info("SIGTERM: %s", reason)
+        wait = (self._site or SiteTimes()).kill_wait_seconds
+        self._stop = (reason, self.clock.monotonic() + wait)
+        self.wake()
+        return True
+
+    def note_image(self, image: Image, took_seconds: float) -> None:
+        """Take note of an image of this life."""
+        self.cost_seconds = took_seconds
+        self._write(image_id=image.image_id, image_at=image.manifest.created_at)
+
+    def note_next(self, at: datetime | None) -> None:
+        """Take note of when the next periodic image is due."""
+        self._write(next_at=at)
+
+    def _act(self) -> None:
+        now = self.clock.monotonic()
+        if self._stop is not None:
+            reason, deadline = self._stop
+            self._finish(reason, deadline - now)
+            self._stop = None
+            return
+        if now >= self._last_image_due():
+            self._look()  # the limit may have been changed
+            if self.clock.monotonic() >= self._last_image_due():
+                self._reach_limit()
+        if now >= self._next_poll:
+            self._poll()
+        if now >= self._settled_at >= 0:
+            self._settled_at = now + 365 * _FAR
+            self.retain()
+
+    def _poll(self) -> None:
+        outlook = self._look()
+        if outlook is None:
+            return
+        reason = self._judge_outlook(outlook)
+        if reason is StopReason.PREEMPTION:
+            self._finish(reason, self._seconds_left())
+        elif not self._has_drained and self.policy.on_drain != "ignore":
+            self._check_drain()
+
+    def _check_drain(self) -> None:
+        if not self.outlook.is_draining(self.life.node):
+            return
+        self._has_drained = True
+        log.info("node %s is draining", self.life.node)
+        if self.policy.on_drain == "requeue":
+            self._finish(StopReason.DRAIN, _FAR)
+        else:
+            self.take()
+
+    def _look(self) -> Outlook | None:
+        """Ask Slurm what it has in mind; None: it does not answer, and what is known stays."""
+        self._next_poll = self.clock.monotonic() + _RETRY_LOOK_SECONDS
+        try:
+            self._resident_bytes = self.measure()
+            if self._site is None:
+                job, self._can_requeue = self.load_job()
+                self._limit_seconds = job.time_limit_seconds
+                self._site = self.outlook.site_times(job.partition)
+            outlook = self.outlook.look(self.job_id)
+        except SyscrError as error:
+            log.info("Slurm does not say what it has in mind: %s", error.message)
+            return None
+        self._end_at = outlook.end_at
+        every = stopping.find_poll(self.policy.poll_seconds, self._cost(), self._site)
+        self._next_poll = self.clock.monotonic() + (every or _FAR)
+        return outlook
+
+    def _judge(self) -> StopReason | None:
+        simulated = self.book.read_announced(self.clock.now())
+        if simulated is not None:
+            return simulated
+        try:
+            return self._judge_outlook(self.outlook.look(self.job_id))
+        except SyscrError as error:
+            log.warning("Slurm does not say why the job is to end: %s", error.message)
+            return StopReason.TIME_LIMIT if self._seconds_left() <= 0 else None
+
+    def _judge_outlook(self, outlook: Outlook) -> StopReason | None:
+        life = self.life
+        self._is_requeued = outlook.restart_count > life.restart_count
+        return stopping.judge_stop(
+            outlook,
+            restart_count=life.restart_count,
+            started_at=life.started_at,
+            now=self.clock.now(),
+        )
+
+    def _seconds_left(self) -> float:
+        """Seconds until SIGTERM at the time limit, or at the end of a grace."""
+        if self._end_at is None:
+            return _FAR
+        return (self._end_at - self.clock.now()).total_seconds()
+
+    def _cost(self) -> float:
+        return stopping.estimate_cost(self._resident_bytes, self.cost_seconds)
+
+    def _last_image_due(self) -> float:
+        """Return when the last image before the limit, or the end of the budget, is due."""
+        now = self.clock.monotonic()
+        lead = stopping.find_lead(self._cost(), self._limit_seconds)
+        left = _FAR if self._end_at == self._taken_for else self._seconds_left()
+        left = min(left, self._budget_left())
+        return max(now + left - lead, self._not_before)
+
+    def _budget_left(self) -> float:
+        if not self.policy.total_seconds:
+            return _FAR
+        now = self.clock.now()
+        used = sum(
+            ((life.ended_at or now) - life.started_at).total_seconds() for life in self.book.read()
+        )
+        return self.policy.total_seconds - used
+
+    def _reach_limit(self) -> None:
+        self._not_before = self.clock.monotonic() + max(_RETRY_SECONDS, 2 * self._cost())
+        if self._budget_left() < self._seconds_left():
+            self._finish(StopReason.BUDGET, _FAR)
+        else:
+            self._finish(StopReason.TIME_LIMIT, self._seconds_left())
+
+    def _finish(self, reason: StopReason, left_seconds: float) -> None:
+        """Take the last image if there is time; then requeue, or let the program have its signal."""
+        requeue = self._may_requeue() and reason is not StopReason.BUDGET
+        ends = self.ender is not None and (requeue or reason is StopReason.BUDGET)
+        try:
+            if not stopping.has_time(self._cost(), left_seconds):
+                self._remark(f"{reason}: no time for an image ({left_seconds:.1f} s left)")
+                self._requeue_older(reason, requeue=requeue)
+            elif ends and self.ender is not None:
+                self.ender.end(
+                    self.request,
+                    reason,
+                    requeue=requeue,
+                    is_requeued=self._is_requeued,
+                    hold=self.policy.hold,
+                    write_down=lambda image: self._close(reason, image),
+                )
+                return
+            else:
+                if self.take():
+                    self._taken_for = self._end_at
+                self._remark(
+                    f"{reason}: the job cannot be requeued; bring it back with 'syscr restart'"
+                )
+        except SyscrError as error:
+            self._remark(f"{reason}: no last image: {error.message}")
+            self._requeue_older(reason, requeue=requeue)
+        if self._stop is not None and self.firewall is not None:
+            self.firewall.pass_on()
+
+    def _may_requeue(self) -> bool:
+        if self.ender is None:
+            return False
+        if self._is_requeued:
+            return True
+        if not self.policy.requeue or not self._can_requeue:
+            return False
+        recent = self.book.read()[-self.policy.stuck_lives :]
+        stuck = len(recent) == self.policy.stuck_lives and not any(one.image_id for one in recent)
+        if stuck:
+            self._remark(f"not requeued: {self.policy.stuck_lives} lives in a row brought no image")
+        return not stuck
+
+    def _requeue_older(self, reason: StopReason, *, requeue: bool) -> None:
+        """Where the limit has come and there is no last image: go on from an older one, if there is one."""
+        is_over = self._stop is not None and reason is StopReason.TIME_LIMIT
+        has_older = any(life.image_id or life.restored_from for life in self.book.read())
+        if not (is_over and requeue and has_older and self.ender is not None):
+            return
+        try:
+            if not self._is_requeued:
+                self.ender.scheduler.requeue(self.job_id, hold=self.policy.hold)
+        except SyscrError as error:
+            log.warning("%s", error.message)
+            return
+        self._write(ended_at=self.clock.now(), reason=reason, next_at=None)
+
+    def _close(self, reason: StopReason, image: Image) -> None:
+        self._write(
+            image_id=image.image_id,
+            image_at=image.manifest.created_at,
+            ended_at=self.clock.now(),
+            reason=reason,
+            next_at=None,
+        )
+
+    def _remark(self, note: str) -> None:
+        log.warning("%s", note)
+        self._write(note=note)
+
+    def _write(self, **changes: object) -> None:
+        self.life = replace(self.life, **changes)  # type: ignore[arg-type]
+        try:
+            self.book.update(self.life)
+        except SyscrError as error:
+            log.warning("cannot write down this life: %s", error.message)

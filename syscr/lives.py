@@ -1,0 +1,168 @@
+"""The lives of a job, in one small record of its line: who lives, since when, and how the others ended.
+
+The last entry is also the fence: an older copy that a cut-off node still runs sees that it is not the
+last one any more, and stops itself (``job/fence.py``). Only the live copy of a job's first rank writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from syscr.errors import SyscrError
+from syscr.model import Life, StopReason
+from syscr.ports import Store, StoreKey
+from syscr.units import format_time, parse_time
+
+RECORD = "lives"
+
+SIMULATE = "simulate"
+"""Record by which ``syscr simulate`` says why it sends a signal."""
+
+_TIMES = ("started_at", "ended_at", "image_at", "next_at")
+
+
+@dataclass(frozen=True, slots=True)
+class LifeBook:
+    """Reads and writes the lives of one line.
+
+    Attributes:
+        store: Store of the job's checkpoint directory.
+        key: Line and step.
+    """
+
+    store: Store
+    key: StoreKey
+
+    def read(self) -> tuple[Life, ...]:
+        """Return all lives, oldest first; those that cannot be read are left out."""
+        record = self.store.read_record(self.key, RECORD) or {}
+        entries = record.get("lives")
+        found = [_decode(entry) for entry in entries] if isinstance(entries, list) else []
+        return tuple(life for life in found if life is not None)
+
+    def begin(self, life: Life) -> None:
+        """Add a life; from now on all others are old."""
+        others = [one for one in self.read() if not _is_same(one, life)]
+        self._write([*others, life])
+
+    def update(self, life: Life) -> None:
+        """Replace the entry of a life, unless there is a newer one."""
+        lives = self.read()
+        if lives and _is_same(lives[-1], life):
+            self._write([*lives[:-1], life])
+
+    def close(self, life: Life) -> None:
+        """Write down how an earlier life ended, where it could not do so itself."""
+        lives = [life if _is_same(one, life) else one for one in self.read()]
+        self._write(lives)
+
+    def announce(self, reason: StopReason, until: datetime) -> None:
+        """Say why the job is about to get a signal that Slurm has not sent; for ``syscr simulate``."""
+        value = {"reason": str(reason), "until": format_time(until)}
+        self.store.write_record(self.key, SIMULATE, value)
+
+    def read_announced(self, now: datetime) -> StopReason | None:
+        """Return what ``announce`` has said, while it is to be believed."""
+        try:
+            record = self.store.read_record(self.key, SIMULATE) or {}
+            if parse_time(str(record.get("until", ""))) >= now:
+                return StopReason(str(record.get("reason")))
+        except (SyscrError, ValueError):
+            pass
+        return None
+
+    def is_current(self, life: Life) -> bool:
+        """Whether a life is the newest one; a record that is gone speaks against nobody."""
+        lives = self.read()
+        return not lives or _is_same(lives[-1], life)
+
+    def _write(self, lives: list[Life]) -> None:
+        self.store.write_record(self.key, RECORD, {"lives": [_encode(life) for life in lives]})
+
+
+def _is_same(one: Life, other: Life) -> bool:
+    return (one.number, one.restart_count) == (other.number, other.restart_count)
+
+
+def _encode(life: Life) -> dict[str, object]:
+    values = asdict(life)
+    for name in _TIMES:
+        moment = values[name]
+        values[name] = format_time(moment) if moment is not None else None
+    return values
+
+
+def _decode(entry: object) -> Life | None:
+    if not isinstance(entry, Mapping):
+        return None
+    try:
+        values = {name: entry[name] for name in Life.__slots__ if name in entry}
+        for name in _TIMES:
+            text = values.get(name)
+            values[name] = parse_time(text) if text else None
+        reason = values.get("reason")
+        values["reason"] = StopReason(reason) if reason else None
+        return Life(**values)
+    except (SyscrError, TypeError, ValueError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the launcher wrote down when its task ended.
+
+    Attributes:
+        exit_code: Of the program; minus the signal where that ended it.
+        how: ``own``: by itself; ``told``: after a signal that asks for it; ``image``: it was ended
+            after its image; ``fenced``: there was a newer life.
+        at: When.
+    """
+
+    exit_code: int
+    how: str
+    at: datetime
+
+
+def read_end(store: Store, key: StoreKey, life: Life) -> End | None:
+    """Return how the first task of a life ended; None: the launcher could not say, or it lives."""
+    note = store.read_note(key, f"run/{life.number}.{life.restart_count}.0/end")
+    return None if note is None else parse_end(note)
+
+
+def parse_end(note: str) -> End | None:
+    """Read the launcher's note, ``WAIT_STATUS HOW SECONDS``; None: it is none.
+
+    Example:
+        >>> parse_end("768 own 0")
+        End(exit_code=3, how='own', at=datetime.datetime(1970, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))
+        >>> parse_end("9 told 0").exit_code, parse_end("nonsense")
+        (-9, None)
+    """
+    words = note.split()
+    if len(words) != 3 or not (words[0].isdecimal() and words[2].isdecimal()):
+        return None
+    status = int(words[0])
+    code = -(status & 0x7F) if status & 0x7F else status >> 8
+    return End(code, words[1], datetime.fromtimestamp(int(words[2]), UTC))
+
+
+def sum_time(lives: Sequence[Life], now: datetime) -> tuple[float, float]:
+    """Return how much running time of all lives was kept and how much was lost, in seconds.
+
+    Kept is what an image holds, or what led to the program's own end; lost is what ran after a life's
+    newest image. The life that runs now has lost nothing yet.
+    """
+    kept = lost = 0.0
+    for life in lives:
+        end = life.ended_at or now
+        ran = max(0.0, (end - life.started_at).total_seconds())
+        if life.ended_at is None or life.reason is StopReason.OWN_END:
+            kept += ran
+            continue
+        saved = (life.image_at - life.started_at).total_seconds() if life.image_at else 0.0
+        saved = min(max(0.0, saved), ran)
+        kept += saved
+        lost += ran - saved
+    return kept, lost

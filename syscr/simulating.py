@@ -1,0 +1,96 @@
+"""What Slurm would do to a job that keeps itself alive, done now, so that people can try it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from syscr import preflight
+from syscr.errors import OperationUnsupportedError, RestartTimeoutError
+from syscr.lives import LifeBook
+from syscr.locating import Locator
+from syscr.model import Job, JobState, Life, StopReason, Target
+from syscr.ports import Clock, Scheduler
+from syscr.result import SimulationResult
+from syscr.waiting import wait_until
+
+CAUSES = ("preempt", "timeout", "node-failure")
+
+_REASONS = {"preempt": StopReason.PREEMPTION, "timeout": StopReason.TIME_LIMIT}
+_BELIEVED = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulator:
+    """Stops jobs as Slurm does.
+
+    Attributes:
+        scheduler: Slurm.
+        locator: Finds the record of the job's lives.
+        clock: Time.
+        uid: The caller.
+        user_name: The caller's name.
+    """
+
+    scheduler: Scheduler
+    locator: Locator
+    clock: Clock
+    uid: int
+    user_name: str
+
+    def simulate(self, target: Target, cause: str, *, wait_seconds: float) -> SimulationResult:
+        """Stop a job and wait until its life has ended; see ``CheckpointManager.simulate``."""
+        job = self.scheduler.get_job(target.job_id)
+        preflight.check_owner(job, self.uid, self.user_name)
+        preflight.check_state(job, "simulate")
+        book = self._find_book(job, target)
+        before = book.read()[-1]
+        if cause == "node-failure":
+            self.scheduler.signal(job.job_id, "KILL")
+            self.scheduler.requeue(job.job_id)
+        else:
+            until = self.clock.now() + _BELIEVED
+            book.announce(_REASONS[cause], until)
+            self.scheduler.signal(job.job_id, "TERM")
+        wait_until(
+            self.clock,
+            lambda: self._has_ended(book, before, job),
+            timeout_seconds=wait_seconds,
+            on_timeout=lambda: RestartTimeoutError(
+                f"job {target.job_id} was told to end {wait_seconds:g} s ago and has not done so; "
+                f"it is {self.scheduler.get_job(job.job_id).raw_state}",
+                hint=f"look with 'syscr status {target.job_id}', and into agent.log in "
+                f"'{book.store.folder_path(book.key, _run_folder(before))}'",
+            ),
+        )
+        after = self.scheduler.get_job(job.job_id)
+        return SimulationResult(target, cause, _find(book, before), after.raw_state)
+
+    def _find_book(self, job: Job, target: Target) -> LifeBook:
+        book = self.locator.find_book(target, job.number)
+        if book is None or target.step not in {None, "batch"}:
+            raise OperationUnsupportedError(
+                f"job {target} does not keep itself alive: it was not submitted with --checkpoint "
+                "or --total-time; it runs on",
+                hint="submit it with: syscr sbatch --checkpoint=INTERVAL SCRIPT",
+            )
+        return book
+
+    def _has_ended(self, book: LifeBook, before: Life, job: Job) -> bool:
+        state = self.scheduler.get_job(job.job_id).state
+        if state is JobState.RUNNING:
+            life = _find(book, before)
+            return bool(life.note and life.note != before.note)
+        return state is not JobState.COMPLETING
+
+
+def _run_folder(life: Life) -> str:
+    return f"run/{life.number}.{life.restart_count}.0"
+
+
+def _find(book: LifeBook, life: Life) -> Life:
+    """Return what has become of a life."""
+    for one in book.read():
+        if (one.number, one.restart_count) == (life.number, life.restart_count):
+            return one
+    return life

@@ -1,0 +1,100 @@
+"""When a job has to take its last image, and why it is being stopped; pure.
+
+What Slurm sends whom, and when, differs by version and configuration; the facts that this rests on were
+measured with 22.05, 24.11 and 26.05 and are listed in docs/explanation/staying-alive.md.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from syscr.model import JobState, Outlook, SiteTimes, StopReason
+
+_LEAST_LEAD_SECONDS = 30.0
+_MARGIN = 1.3
+_MARGIN_SECONDS = 1.0
+_TYPICAL_SHARE = 0.1
+_LARGEST_SHARE = 0.5
+# Slurm enforces time limits a little late, never early. Seen with 24.11.5, 2026-11: 6 to 21 s late.
+_EARLY_SECONDS = 2.0
+_BYTES_PER_SECOND = 200e6
+_FIXED_SECONDS = 2.0
+_LEAST_POLL_SECONDS = 5.0
+
+
+def estimate_cost(resident_bytes: int, measured_seconds: float | None) -> float:
+    """Return how long a checkpoint takes, in seconds: as the last one did, else by the memory.
+
+    Example:
+        >>> estimate_cost(0, None), estimate_cost(10**9, 3.5)
+        (2.0, 3.5)
+    """
+    if measured_seconds is not None:
+        return measured_seconds
+    return _FIXED_SECONDS + resident_bytes / _BYTES_PER_SECOND
+
+
+def find_lead(cost_seconds: float, limit_seconds: float | None) -> float:
+    """Return how long before its time limit a job begins its last checkpoint.
+
+    1.3 times what a checkpoint takes, and 30 s at least; but of a short limit no more than a tenth unless
+    the checkpoint itself needs more, and never more than half.
+
+    Example:
+        >>> find_lead(2.0, 3600.0), find_lead(100.0, 3600.0), find_lead(2.0, 60.0), find_lead(50.0, 60.0)
+        (30.0, 131.0, 6.0, 30.0)
+    """
+    need = _MARGIN * cost_seconds + _MARGIN_SECONDS
+    if limit_seconds is None:
+        return max(_LEAST_LEAD_SECONDS, need)
+    lead = max(min(_LEAST_LEAD_SECONDS, _TYPICAL_SHARE * limit_seconds), need)
+    return min(lead, _LARGEST_SHARE * limit_seconds)
+
+
+def judge_stop(
+    outlook: Outlook, *, restart_count: int, started_at: datetime, now: datetime
+) -> StopReason | None:
+    """Say why Slurm tells a job to end, where it will or may live again; None: it is to end.
+
+    Args:
+        outlook: What Slurm says now.
+        restart_count: That of this life.
+        started_at: When this life began: an older preemption ended an earlier one.
+        now: Now.
+    """
+    if outlook.preempted_at is not None and outlook.preempted_at >= started_at:
+        return StopReason.PREEMPTION
+    if outlook.restart_count > restart_count:
+        return StopReason.REQUEUE
+    if outlook.state is JobState.CANCELLED:
+        return None
+    early = timedelta(seconds=_EARLY_SECONDS)
+    if outlook.reason == "TimeLimit" or outlook.raw_state == "TIMEOUT":
+        return StopReason.TIME_LIMIT
+    if outlook.end_at is not None and outlook.end_at <= now + early:
+        return StopReason.TIME_LIMIT if outlook.state is JobState.RUNNING else None
+    return None
+
+
+def find_poll(poll_seconds: float, cost_seconds: float, site: SiteTimes) -> float:
+    """Return how often Slurm is asked what it has in mind, in seconds; 0: never.
+
+    A batch job learns of its preemption only at the end of the grace, when ``KillWait`` is all that is
+    left (24.11.5, 2026-11). Where a checkpoint takes longer than that, it has to look for itself.
+
+    Example:
+        >>> find_poll(120.0, 2.0, SiteTimes(30.0, 60.0)), find_poll(120.0, 40.0, SiteTimes(30.0, 60.0))
+        (120.0, 15.0)
+    """
+    if (
+        site.grace_seconds <= 0
+        or not poll_seconds
+        or has_time(cost_seconds, site.kill_wait_seconds)
+    ):
+        return poll_seconds
+    return min(poll_seconds, max(_LEAST_POLL_SECONDS, site.grace_seconds / 4))
+
+
+def has_time(cost_seconds: float, left_seconds: float) -> bool:
+    """Whether a checkpoint can be finished before SIGKILL; if not it must not even begin."""
+    return _MARGIN * cost_seconds < left_seconds

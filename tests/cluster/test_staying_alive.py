@@ -1,0 +1,245 @@
+"""A job with ``--checkpoint`` lives on: past its limit, a preemption, a requeue, and the loss of its node."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cluster_support import Backend, Cluster, JobFacts, Work
+from faults_support import (
+    CRIU,
+    EXIT_CODE,
+    Patient,
+    find_processes,
+    paused,
+    start_patient,
+    wait_until_idle,
+)
+
+# A limit comes by ``scontrol update EndTime``, so that no test waits for a minute; the agents look often.
+AGENT = {"SYSCR_AGENT_POLL": "1", "SYSCR_AGENT_FENCE": "1"}
+MEGABYTES = 20
+
+
+@dataclass
+class LongLived(Patient):
+    """A patient that keeps itself alive."""
+
+    def lives(self) -> list[dict[str, Any]]:
+        """Return what ``syscr status`` says of its lives."""
+        found: list[dict[str, Any]] = self.status()["lives"]
+        return found
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.work.syscr("status", self.job_id).data["jobs"][0]
+        return found
+
+    def reasons(self) -> list[str | None]:
+        """Return why its lives ended, once the last one is written down."""
+        return [life["reason"] for life in self.lives()]
+
+    def reach_limit(self, seconds: int = 5) -> None:
+        """Let its time limit come soon; the last image is due 30 s before."""
+        self.work.run("scontrol", "update", f"JobId={self.job_id}", f"EndTime=now+{seconds}")
+
+    def preempt(self) -> None:
+        """Let a job of the partition that goes before ours take its node for a moment."""
+        node = self.work.cluster.job(self.job_id).nodes[0]
+        self.work.run(
+            *("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--time=1"),
+            *("--output=/dev/null", "--wrap=true"),
+        )
+
+    def come_back(self, restarts: int, *, avoid: str = "") -> JobFacts:
+        """Wait until its program goes on in the next life; Slurm's wait of two minutes is cut short."""
+        work, cluster = self.work, self.work.cluster
+        cluster.wait_for(lambda: cluster.job(self.job_id).state == "PENDING", "it is in the queue")
+        # not in the second in which the last life ended: Slurm would refuse to start it
+        excluded = [f"ExcNodeList={avoid}"] if avoid else []
+        work.run("scontrol", "update", f"JobId={self.job_id}", "StartTime=now+2", *excluded)
+        facts = work.wait_until_running(self.job_id, restarts=restarts)
+        ready = f"{work.images}/{self.job_id}.ckpt/run/{self.job_id}.{restarts}.0/ready"
+        cluster.wait_for(lambda: work.read(ready), "it is restored")
+        self.check_alive()
+        return facts
+
+
+def start(work: Work, *options: str, **more: Any) -> LongLived:
+    """Start a job that keeps itself alive, and wait until its agent knows what Slurm has in mind."""
+    work.settings.update(AGENT)
+    patient = start_patient(work, "--checkpoint=60", *options, megabytes=MEGABYTES, **more)
+    found = LongLived(**{**vars(patient), "others": ("syscr: ", "slurmstepd-")})
+    agent = f"{work.images}/{found.job_id}.ckpt/run/{found.job_id}.0.0/agent"
+    work.cluster.wait_for(lambda: work.read(agent), "the agent listens")
+    return found
+
+
+@contextmanager
+def cut_off(cluster: Cluster, node: str) -> Iterator[None]:
+    """Take a node off the network; its processes and the shared storage go on."""
+    container = cluster.find_container(node)
+    network = f"{cluster.name}_default"
+    subprocess.run(["docker", "network", "disconnect", network, container], check=True)
+    try:
+        cluster.run(
+            "root", "login", ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"]
+        )
+        yield
+    finally:
+        subprocess.run(
+            ["docker", "network", "connect", "--alias", node, network, container], check=True
+        )
+        cluster.run("root", "login", ["scontrol", "update", f"NodeName={node}", "State=RESUME"])
+        wait_until_idle(cluster)
+
+
+@pytest.mark.timeout(300)
+def test_job_outlives_limit_preemption_and_requeue(work: Work, backend: Backend) -> None:
+    work.backend = backend
+    patient = start(work, "--time=10")
+    patient.reach_limit()
+    patient.come_back(1)
+    patient.preempt()
+    patient.come_back(2)
+    work.run("scontrol", "requeue", patient.job_id)
+    patient.come_back(3)
+    patient.finish()
+    assert patient.reasons() == ["time limit", "preemption", "requeue", None]
+    status = patient.status()
+    assert status["lost_seconds"] < 3
+    assert [bool(life["image_id"]) for life in status["lives"]] == [True, True, True, False]
+
+
+@pytest.mark.timeout(200)
+def test_job_whose_node_is_cut_off_never_lives_twice(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    patient.checkpoint()
+    patient.check_alive()
+    (node,) = cluster.job(patient.job_id).nodes
+    with cut_off(cluster, node):
+        patient.come_back(1, avoid=node)
+        assert find_processes(cluster, [node]) == []  # the old copy has ended itself
+    patient.finish()  # and wrote nothing beside the new one
+    assert patient.reasons()[0] == "newer life"
+
+
+def test_scancel_during_a_checkpoint_ends_the_job(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    work.run("scancel", patient.job_id)
+    facts = cluster.wait_for_end(patient.job_id)
+    assert (facts.state, facts.restarts) == ("CANCELLED", 0)
+    assert patient.list_images() == []
+
+
+@pytest.mark.timeout(200)
+def test_silent_controller_ends_nothing(cluster: Cluster, work: Work) -> None:
+    """The last image is taken, the requeue fails, and the program goes on until Slurm answers again."""
+    work.backend = CRIU
+    work.settings["SYSCR_SLURM_TIMEOUT"] = "3"
+    patient = start(work, "--time=10")
+    patient.reach_limit(37)
+    patient.check_alive(steps=60)  # 3 s: the agent has heard of the limit
+    with paused(cluster, "slurmctld"):
+        log = f"{work.images}/{patient.job_id}.ckpt/run/{patient.job_id}.0.0/agent.log"
+        cluster.wait_for(lambda: "no last image" in work.read(log), "the requeue has failed")
+        patient.check_alive()
+    wait_until_idle(cluster)
+    patient.come_back(1)
+    patient.finish()
+    # "requeue" where the order was only late, and came when Slurm went on
+    assert patient.reasons()[0] in {"time limit", "requeue"}
+
+
+@pytest.mark.timeout(200)
+def test_older_image_is_taken_where_the_newest_is_damaged(work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    patient.checkpoint()
+    patient.check_alive()
+    older = patient.list_images()[-1]
+    work.syscr("simulate", patient.job_id, "--timeout")
+    newest = patient.list_images()[-1]
+    assert newest != older
+    pages = f"{work.images}/{patient.job_id}.ckpt/{newest}/data/0/pages-1.img"
+    work.run("dd", "if=/dev/zero", f"of={pages}", "bs=4096", "seek=9", "count=1", "conv=notrunc")
+    patient.come_back(1)
+    assert patient.lives()[-1]["restored_from"] == older
+    patient.finish()
+
+
+@pytest.mark.timeout(200)
+def test_task_of_an_array_lives_on_alone(cluster: Cluster, work: Work) -> None:
+    """The number of an array's last task is that of the array, so it is the one to be careful with."""
+    work.backend = CRIU
+    work.settings.update(AGENT)
+    program = work.add_program("count.py")
+    script = work.write(
+        "array.sh",
+        f"#!/bin/bash\n#SBATCH --output={work.path}/%a.out\n"
+        f"exec python3 {program} 40 {work.path}/%r.$SLURM_ARRAY_TASK_ID 3\n",
+    )
+    array = work.submit("--time=10", "--array=1-2", "--checkpoint=60", script)
+    for index in (1, 2):
+        work.wait_until_running(f"{array}_{index}")
+        work.wait_for_lines(f"{index}.out", 3)
+    work.syscr("simulate", f"{array}_2", "--preempt")
+    assert cluster.job(f"{array}_2").state == "PENDING"
+    assert (cluster.job(f"{array}_1").state, cluster.job(f"{array}_1").restarts) == ("RUNNING", 0)
+    work.run("scontrol", "update", f"JobId={array}_2", "StartTime=now+2")
+    work.wait_until_running(f"{array}_2", restarts=1)
+    work.run("touch", "finish")
+    facts = [cluster.wait_for_end(f"{array}_{index}") for index in (1, 2)]
+    assert [(one.state, one.exit_code) for one in facts] == [("FAILED", "3:0")] * 2
+    outputs = [
+        [line for line in work.read(f"{index}.out").splitlines() if "slurmstepd" not in line]
+        for index in (1, 2)
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) == 41
+
+
+def test_job_that_may_not_be_requeued_has_an_image(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10", "--no-requeue")
+    answer = work.syscr("simulate", patient.job_id, "--timeout")
+    assert "cannot be requeued" in answer.data["result"]["life"]["note"]
+    facts = cluster.wait_for_end(patient.job_id)
+    assert facts.restarts == 0
+    assert len(patient.list_images()) == 1
+
+
+def test_program_gets_the_signal_where_the_agent_has_died(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    (node,) = cluster.job(patient.job_id).nodes
+    work.run("pkill", "-KILL", "-f", "[s]yscr agent", node=node)
+    patient.check_alive()
+    patient.checkpoint()  # from outside it can still be done
+    work.run("scancel", "--batch", "--signal=TERM", patient.job_id)
+    facts = cluster.wait_for_end(patient.job_id)
+    assert (facts.state, facts.exit_code) == ("FAILED", "0:15")
+
+
+@pytest.mark.timeout(200)
+def test_finished_job_that_is_started_again_gives_its_end_back(
+    cluster: Cluster, work: Work
+) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    work.syscr("simulate", patient.job_id, "--preempt")
+    patient.come_back(1)
+    patient.finish()
+    output = work.read(patient.output)
+    work.run("scontrol", "requeue", patient.job_id)
+    cluster.wait_for(lambda: cluster.job(patient.job_id).state == "PENDING", "it is in the queue")
+    work.run("scontrol", "update", f"JobId={patient.job_id}", "StartTime=now+2")
+    facts = cluster.wait_for_end(patient.job_id)
+    assert (facts.restarts, facts.exit_code) == (2, f"{EXIT_CODE}:0")
+    said = work.read(patient.output).removeprefix(output)
+    assert "has ended by itself already, with exit code 5" in said

@@ -1,0 +1,449 @@
+"""What keeps a job alive: the last image, the requeue, the budget, the drain, and the fence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+from core_support import JOB, KEY, World
+
+from syscr.errors import (
+    CheckpointError,
+    SchedulerDeniedError,
+    SchedulerUnavailableError,
+    StoreFullError,
+    SyscrError,
+)
+from syscr.job.ending import EXIT_UNFINISHED, Ender
+from syscr.job.fence import Fence
+from syscr.job.keeper import Keeper, Policy
+from syscr.job.remembered import RememberedScheduler
+from syscr.lives import LifeBook
+from syscr.model import (
+    Job,
+    JobDetails,
+    JobId,
+    JobState,
+    Life,
+    Outlook,
+    SiteTimes,
+    StopReason,
+    Target,
+)
+from syscr.request import CheckpointRequest
+
+
+@dataclass
+class FakeLauncher:
+    """The launcher of the task."""
+
+    log: list[object]
+
+    def kill(self, how: str = "image") -> None:
+        self.log.append("kill" if how == "image" else how)
+
+    def leave(self, exit_code: int) -> None:
+        self.log.append(("leave", exit_code))
+
+
+@dataclass
+class FakeOutlook:
+    """What Slurm has in mind."""
+
+    world: World
+    limit_seconds: float | None = 3600.0
+    found: Outlook = field(default_factory=lambda: Outlook(JobState.RUNNING))
+    site: SiteTimes = field(default_factory=SiteTimes)
+    draining: bool = False
+    error: SyscrError | None = None
+    looks: int = 0
+
+    def look(self, _: JobId) -> Outlook:
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        return self.found
+
+    def site_times(self, _: str) -> SiteTimes:
+        return self.site
+
+    def is_draining(self, _: str) -> bool:
+        return self.draining
+
+
+@dataclass
+class FakeFirewall:
+    """The launcher's question."""
+
+    log: list[object]
+
+    def pass_on(self) -> None:
+        self.log.append("pass on")
+
+
+class Bench:
+    """A keeper with everything around it."""
+
+    def __init__(self, *, can_requeue: bool = True, **policy: object) -> None:
+        self.world = World()
+        self.world.add_job(details=JobDetails(name="job", can_requeue=can_requeue))
+        self.log = self.world.log
+        self.clock = self.world.clock
+        self.outlook = FakeOutlook(self.world)
+        self.started = self.clock.now()
+        self.launcher = FakeLauncher(self.log)
+        self.book = LifeBook(self.world.home, KEY)
+        self.book.begin(Life(4711, 0, "c1", self.started))
+        self.takes: list[datetime] = []
+        self.wakes = 0
+        self.resident_bytes = 0
+        self.remembered = remembered = RememberedScheduler(self.world.scheduler)
+        dumper = replace(self.world.manager.dumper, scheduler=remembered)
+        self.keeper = Keeper(
+            life=self.book.read()[-1],
+            job_id=JOB,
+            request=CheckpointRequest(Target(JOB, "batch"), tags=("periodic",)),
+            policy=replace(Policy(poll_seconds=120.0), **policy),  # type: ignore[arg-type]
+            outlook=self.outlook,
+            load_job=self._load,
+            book=self.book,
+            measure=lambda: self.resident_bytes,
+            retain=lambda: self.log.append("retain"),
+            ender=Ender(dumper, remembered, self.world.scheduler, self.launcher),
+            take=self._take,
+            wake=self._wake,
+            clock=self.clock,
+        )
+        self.keeper.firewall = FakeFirewall(self.log)  # type: ignore[assignment]
+
+    def _load(self) -> tuple[Job, bool]:
+        job = self.world.scheduler.get_job(JOB)
+        self.remembered.get_job(JOB)
+        can = self.world.scheduler.get_job_details(JOB).can_requeue
+        return replace(job, time_limit_seconds=self.outlook.limit_seconds), can
+
+    def _take(self) -> bool:
+        self.takes.append(self.clock.now())
+        return True
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    def set_limit(self, seconds: float) -> None:
+        self.outlook.limit_seconds = seconds
+        end = self.started + timedelta(seconds=seconds)
+        self.outlook.found = replace(self.outlook.found, end_at=end)
+
+    def go_on(self, seconds: float) -> None:
+        """Let time pass; the agent calls ``act`` whenever something is due."""
+        end = self.clock.monotonic() + seconds
+        for _ in range(10000):
+            due = self.keeper.next_due()
+            if due > end or ("leave", 0) in self.log or ("leave", EXIT_UNFINISHED) in self.log:
+                break
+            self.clock.advance(max(0.0, due - self.clock.monotonic()))
+            self.keeper.act()
+        else:
+            raise AssertionError("the keeper never sleeps")
+        self.clock.advance(max(0.0, end - self.clock.monotonic()))
+
+    @property
+    def life(self) -> Life:
+        return self.book.read()[-1]
+
+    def acts(self) -> list[object]:
+        """What was done to the job, in order."""
+        names = {"dump", "requeue", "finish resume"}
+        return [
+            one[0] if isinstance(one, tuple) and one[0] in names else one
+            for one in self.log
+            if one in ("kill", "pass on")
+            or (isinstance(one, tuple) and one[0] in {*names, "leave"})
+        ]
+
+
+ENDED = ["dump", "requeue", "kill", ("leave", 0)]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_job_is_requeued_from_its_last_image_before_the_limit(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(560)
+    assert bench.acts() == []
+    bench.go_on(20)
+    assert bench.acts() == ENDED
+    life = bench.life
+    assert life.reason is StopReason.TIME_LIMIT
+    assert life.image_id == bench.world.home.list_images()[0][-1].image_id
+    assert life.ended_at is not None
+    assert 560 <= (life.ended_at - bench.started).total_seconds() <= 575
+    assert bench.world.home.list_images()[0][-1].manifest.tags == ("periodic",)
+
+
+def test_short_limit_has_a_short_lead(bench: Bench) -> None:
+    bench.set_limit(60)
+    bench.go_on(53)
+    assert bench.acts() == []
+    bench.go_on(5)
+    assert bench.acts() == ENDED
+
+
+def test_lead_grows_with_what_a_checkpoint_takes(bench: Bench) -> None:
+    bench.set_limit(3600)
+    bench.keeper.cost_seconds = 600.0
+    bench.go_on(2700)
+    assert bench.acts() == []
+    bench.go_on(200)
+    assert bench.acts() == ENDED
+
+
+def test_first_checkpoint_is_estimated_from_the_memory(bench: Bench) -> None:
+    bench.set_limit(3600)
+    bench.resident_bytes = 200 * 10**9  # a thousand seconds
+    bench.go_on(2200)
+    assert bench.acts() == []
+    bench.go_on(200)
+    assert bench.acts() == ENDED
+
+
+def test_limit_that_was_raised_meanwhile_is_noticed(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(500)
+    bench.set_limit(6000)
+    bench.go_on(5000)
+    assert bench.acts() == []
+
+
+def test_job_without_a_limit_is_left_alone(bench: Bench) -> None:
+    bench.go_on(1e5)
+    assert bench.acts() == []
+
+
+def test_job_that_may_not_be_requeued_gets_an_image_and_a_word() -> None:
+    bench = Bench(can_requeue=False)
+    bench.set_limit(600)
+    bench.go_on(575)
+    assert len(bench.takes) == 1
+    assert bench.acts() == []
+    assert "cannot be requeued" in bench.life.note
+
+
+def test_job_that_is_not_to_be_requeued_gets_an_image() -> None:
+    bench = Bench(requeue=False)
+    bench.set_limit(600)
+    bench.go_on(575)
+    assert len(bench.takes) == 1
+    assert bench.acts() == []
+
+
+def test_job_can_be_requeued_on_hold() -> None:
+    bench = Bench(hold=True)
+    bench.set_limit(600)
+    bench.go_on(580)
+    assert bench.acts() == ENDED
+    assert any(
+        one[:1] == ("requeue",) and True in one for one in bench.log if isinstance(one, tuple)
+    )
+
+
+def test_sigterm_of_a_preemption_is_kept_back_and_answered_by_an_image(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    assert bench.keeper.keeps_back()
+    assert bench.wakes == 1
+    bench.go_on(1)
+    assert bench.acts() == ENDED
+    assert bench.life.reason is StopReason.PREEMPTION
+
+
+def test_job_that_slurm_has_requeued_already_is_not_requeued_again(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.outlook.found = Outlook(JobState.COMPLETING, restart_count=1)
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["dump", "kill", ("leave", 0)]
+    assert bench.life.reason is StopReason.REQUEUE
+
+
+def test_sigterm_of_scancel_is_for_the_program(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.outlook.found = Outlook(JobState.CANCELLED, end_at=bench.clock.now())
+    assert not bench.keeper.keeps_back()
+    bench.go_on(100)
+    assert bench.acts() == []
+
+
+def test_sigterm_while_slurm_is_silent_is_for_the_program_unless_the_limit_has_come(
+    bench: Bench,
+) -> None:
+    bench.set_limit(600)
+    bench.go_on(1)
+    bench.outlook.error = SchedulerUnavailableError("no answer")
+    assert not bench.keeper.keeps_back()
+    bench.clock.advance(600)
+    assert bench.keeper.keeps_back()
+
+
+def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.keeper.cost_seconds = 100.0
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["pass on"]
+    assert "no time for an image" in bench.life.note
+
+
+def test_at_the_limit_without_time_the_job_goes_on_from_an_older_image(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(1)
+    bench.keeper.note_image(bench.world.add_image(), 400.0)
+    bench.clock.advance(600)
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["requeue", "pass on"]
+    assert bench.life.reason is StopReason.TIME_LIMIT
+
+
+def test_dump_that_fails_leaves_the_program_running_and_is_tried_again(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.world.workers.failures["dump"] = CheckpointError("no")
+    bench.go_on(572)
+    assert bench.acts() == ["dump"]
+    bench.go_on(8)
+    assert bench.acts() == ["dump", *ENDED]
+
+
+def test_store_that_is_full_ends_nothing(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.world.home.failures["publish"] = StoreFullError("full")
+    bench.go_on(572)
+    assert "kill" not in bench.log
+    assert bench.world.workers.held == set()
+    assert "full" in bench.life.note
+
+
+@pytest.mark.parametrize(
+    "error", [SchedulerUnavailableError("no answer"), SchedulerDeniedError("no")]
+)
+def test_program_goes_on_where_slurm_does_not_take_the_job_back(
+    bench: Bench, error: SyscrError
+) -> None:
+    bench.set_limit(600)
+    bench.go_on(565)
+    bench.world.scheduler.failures["requeue"] = error
+    bench.go_on(7)
+    assert bench.acts() == ["dump", "finish resume"]  # it runs again
+    assert "no last image" in bench.life.note
+    bench.go_on(8)  # Slurm works again
+    assert bench.acts()[2:] == ENDED
+
+
+def test_job_without_progress_is_not_requeued_for_ever() -> None:
+    bench = Bench(stuck_lives=3)
+    for count in (1, 2, 3):
+        bench.book.begin(Life(4711, count, "c1", bench.started))
+    bench.keeper.life = bench.book.read()[-1]
+    bench.set_limit(600)
+    bench.go_on(575)
+    assert bench.acts() == []
+    assert len(bench.takes) == 1
+    notes = " ".join(life.note for life in bench.book.read())
+    assert "cannot be requeued" in notes or "not requeued" in notes
+
+
+def test_budget_of_all_lives_ends_the_job_with_an_image_and_a_code_of_its_own() -> None:
+    bench = Bench(total_seconds=1000.0)
+    early = bench.started - timedelta(hours=3)
+    first = Life(4711, 0, "c1", early, ended_at=early + timedelta(seconds=700))
+    bench.book.begin(first)
+    bench.book.begin(Life(4711, 1, "c1", bench.started))
+    bench.keeper.life = bench.book.read()[-1]
+    bench.outlook.found = Outlook(JobState.RUNNING, restart_count=1)
+    bench.go_on(200)
+    assert bench.acts() == []
+    bench.go_on(100)
+    assert bench.acts() == ["dump", "kill", ("leave", EXIT_UNFINISHED)]
+    assert bench.life.reason is StopReason.BUDGET
+
+
+def test_copy_that_is_no_longer_the_current_life_ends_itself(bench: Bench) -> None:
+    fence = Fence(bench.book, bench.keeper.life, bench.launcher, 15.0, bench.clock)
+    assert not fence.check()
+    bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
+    assert fence.check()
+    assert bench.log[-2:] == ["fenced", ("leave", 0)]
+
+
+def test_record_that_cannot_be_read_ends_nobody(bench: Bench) -> None:
+    fence = Fence(bench.book, bench.keeper.life, bench.launcher, 15.0, bench.clock)
+    bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
+    bench.world.home.failures["read_record"] = StoreFullError("I/O error")
+    assert not fence.check()
+    assert fence.check()  # the next look
+
+
+@pytest.mark.parametrize(
+    ("on_drain", "takes", "acts"),
+    [("checkpoint", 1, []), ("requeue", 0, ENDED), ("ignore", 0, [])],
+)
+def test_drain_of_the_node(on_drain: str, takes: int, acts: list[object]) -> None:
+    bench = Bench(on_drain=on_drain)
+    bench.go_on(10)
+    bench.outlook.draining = True
+    bench.go_on(1000)
+    assert len(bench.takes) == takes
+    assert bench.acts() == acts
+
+
+def test_older_images_go_once_the_life_has_shown_that_it_needs_them_no_more(bench: Bench) -> None:
+    bench.go_on(25)
+    assert bench.log.count("retain") == 0
+    bench.go_on(10000)
+    assert bench.log.count("retain") == 1
+
+
+def test_slurm_is_asked_rarely(bench: Bench) -> None:
+    bench.go_on(3600)
+    assert bench.outlook.looks <= 3600 / 120 + 1
+
+
+def test_slurm_that_does_not_answer_is_asked_again_soon(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.outlook.error = SchedulerUnavailableError("no answer")
+    bench.go_on(100)
+    bench.outlook.error = None
+    bench.go_on(480)
+    assert bench.acts() == ENDED
+
+
+def test_simulated_stop_is_believed_until_its_time_is_over(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.book.announce(StopReason.PREEMPTION, bench.clock.now() + timedelta(seconds=60))
+    bench.clock.advance(61)
+    assert not bench.keeper.keeps_back()
+    bench.clock.advance(-2)
+    assert bench.keeper.keeps_back()
+
+
+def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:
+    image = bench.world.add_image()
+    bench.keeper.note_image(image, 2.0)
+    bench.keeper.note_next(bench.clock.now())
+    assert bench.life.image_id == image.image_id
+    assert bench.life.image_at == image.manifest.created_at
+    assert bench.life.next_at == bench.clock.now()
+
+
+def test_step_that_cannot_be_requeued_gets_an_image() -> None:
+    bench = Bench()
+    bench.keeper.ender = None
+    bench.set_limit(600)
+    bench.go_on(575)
+    assert len(bench.takes) == 1
+    assert bench.acts() == []

@@ -1,0 +1,140 @@
+"""The record of a job's lives: order, fence, what cannot be read, and the time that was kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syscr.lives import RECORD, LifeBook, parse_end, sum_time
+from syscr.model import Life, StopReason
+from syscr.ports import StoreKey
+from syscr.testing.store import FakeStore
+
+START = datetime(2026, 11, 24, 9, tzinfo=UTC)
+KEY = StoreKey("12")
+FIRST = Life(12, 0, "c1", START)
+SECOND = Life(12, 1, "c2", START + timedelta(minutes=5))
+
+
+@pytest.fixture
+def book() -> LifeBook:
+    return LifeBook(FakeStore(), KEY)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def test_newest_life_is_the_current_one(book: LifeBook) -> None:
+    assert book.read() == ()
+    assert book.is_current(FIRST)  # a record that is gone speaks against nobody
+    book.begin(FIRST)
+    assert book.is_current(FIRST)
+    book.begin(SECOND)
+    assert book.read() == (FIRST, SECOND)
+    assert book.is_current(SECOND)
+    assert not book.is_current(FIRST)
+
+
+def test_old_life_writes_nothing_any_more(book: LifeBook) -> None:
+    book.begin(FIRST)
+    book.begin(SECOND)
+    book.update(replace(FIRST, image_id="late"))
+    assert book.read() == (FIRST, SECOND)
+    book.update(replace(SECOND, image_id="mine"))
+    assert book.read() == (FIRST, replace(SECOND, image_id="mine"))
+
+
+def test_life_that_begins_twice_is_one(book: LifeBook) -> None:
+    book.begin(FIRST)
+    again = replace(FIRST, node="c3")
+    book.begin(again)
+    assert book.read() == (again,)
+
+
+def test_everything_about_a_life_comes_back(book: LifeBook) -> None:
+    full = Life(
+        12,
+        3,
+        "c1",
+        START,
+        "a",
+        after(60),
+        StopReason.OWN_END,
+        "b",
+        after(30),
+        after(90),
+        -9,
+        "note",
+    )
+    book.begin(full)
+    assert book.read() == (full,)
+
+
+@pytest.mark.parametrize(
+    "entry", [None, [], "x", {}, {"number": 12}, {"started_at": "soon"}, {"reason": "boredom"}]
+)
+def test_entry_that_cannot_be_read_hides_no_other(book: LifeBook, entry: object) -> None:
+    book.begin(FIRST)
+    record = dict(book.store.read_record(KEY, RECORD) or {})
+    lives = record["lives"]
+    assert isinstance(lives, list)
+    broken = {**lives[0], **entry} if isinstance(entry, dict) and entry else entry
+    if isinstance(broken, dict) and entry == {"number": 12}:
+        broken.pop("node")
+    book.store.write_record(KEY, RECORD, {"lives": [broken, *lives]})
+    assert book.read() == (FIRST,)
+
+
+@pytest.mark.parametrize("value", [{}, {"lives": 3}, {"lives": {}}])
+def test_record_of_another_kind_has_no_lives(book: LifeBook, value: dict[str, object]) -> None:
+    book.store.write_record(KEY, RECORD, value)
+    assert book.read() == ()
+
+
+@given(st.text(max_size=40))
+def test_note_of_an_end_is_read_or_refused(text: str) -> None:
+    found = parse_end(text)
+    assert found is None or -128 < found.exit_code < 1 << 24
+
+
+def test_time_of_each_kind_of_end() -> None:
+    dumped = replace(
+        FIRST, ended_at=after(100), reason=StopReason.TIME_LIMIT, image_at=after(90), image_id="a"
+    )
+    assert sum_time([dumped], after(1000)) == (90.0, 10.0)
+    own = replace(FIRST, ended_at=after(100), reason=StopReason.OWN_END, image_at=after(10))
+    assert sum_time([own], after(1000)) == (100.0, 0.0)
+    without = replace(FIRST, ended_at=after(100), reason=StopReason.USER)
+    assert sum_time([without], after(1000)) == (0.0, 100.0)
+    assert sum_time([FIRST], after(50)) == (50.0, 0.0)
+    assert sum_time([dumped, own, without], after(1000)) == (190.0, 110.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1e6), st.none() | st.floats(-100, 2e6), st.sampled_from(StopReason)),
+        max_size=5,
+    )
+)
+def test_kept_and_lost_are_never_negative(
+    cases: list[tuple[float, float | None, StopReason]],
+) -> None:
+    lives = [
+        replace(
+            FIRST,
+            ended_at=after(ran),
+            image_at=None if image is None else after(image),
+            reason=reason,
+        )
+        for ran, image, reason in cases
+    ]
+    kept, lost = sum_time(lives, START)
+    assert kept >= 0
+    assert lost >= 0
+    total = sum(ran for ran, _, _ in cases)
+    assert kept + lost == pytest.approx(total, abs=0.01)

@@ -1,0 +1,96 @@
+"""simulate: the job is stopped as Slurm would, and only if it can go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from core_support import JOB, KEY, TARGET, World
+
+from syscr.errors import (
+    JobStateError,
+    OperationUnsupportedError,
+    RestartTimeoutError,
+    SchedulerDeniedError,
+)
+from syscr.lives import LifeBook
+from syscr.model import JobState, Life, StopReason, Target
+
+
+@pytest.fixture
+def alive() -> World:
+    """A job that keeps itself alive."""
+    world = World()
+    world.add_job()
+    LifeBook(world.home, KEY).begin(Life(4711, 0, "c1", world.clock.now()))
+    return world
+
+
+def answer(world: World, **changes: object) -> None:
+    """Let the agent do something as soon as the caller waits."""
+    book = LifeBook(world.home, KEY)
+    sleep = world.clock.sleep
+
+    def act(seconds: float) -> None:
+        sleep(seconds)
+        if "ended_at" in changes:
+            world.scheduler.set_state(JOB, JobState.PENDING)
+        book.update(replace(book.read()[-1], **changes))  # type: ignore[arg-type]
+
+    world.clock.sleep = act  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [("preempt", StopReason.PREEMPTION), ("timeout", StopReason.TIME_LIMIT)],
+)
+def test_agent_takes_the_signal_for_what_is_simulated(
+    alive: World, cause: str, reason: StopReason
+) -> None:
+    answer(alive, ended_at=alive.clock.now(), reason=reason, image_id="a")
+    result = alive.manager.simulate(TARGET, cause)
+    assert (result.cause, result.life.reason, result.life.image_id) == (cause, reason, "a")
+    assert ("signal", JOB, "TERM") in alive.log
+    assert LifeBook(alive.home, KEY).read_announced(alive.clock.now()) is reason
+
+
+def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:
+    result = alive.manager.simulate(TARGET, "node-failure")
+    assert result.job_state == "PENDING"
+    acts = [act for act in alive.log if isinstance(act, tuple) and act[0] in {"signal", "requeue"}]
+    assert [act[0] for act in acts] == ["signal", "requeue"]
+    assert acts[0][2] == "KILL"
+    assert LifeBook(alive.home, KEY).read_announced(alive.clock.now()) is None
+
+
+def test_remark_of_the_agent_ends_the_waiting(alive: World) -> None:
+    answer(alive, note="no last image: disk full")
+    assert alive.manager.simulate(TARGET, "timeout").life.note == "no last image: disk full"
+
+
+def test_job_that_does_not_end_is_reported_with_where_to_look(alive: World) -> None:
+    with pytest.raises(RestartTimeoutError, match="RUNNING") as caught:
+        alive.manager.simulate(TARGET, "timeout", wait_seconds=5.0)
+    assert "agent.log" in caught.value.hint
+
+
+def test_job_that_cannot_go_on_is_left_alone() -> None:
+    world = World()
+    world.add_job()
+    with pytest.raises(OperationUnsupportedError, match="--checkpoint"):
+        world.manager.simulate(TARGET, "timeout")
+    assert not any(isinstance(act, tuple) and act[0] == "signal" for act in world.log)
+
+
+@pytest.mark.parametrize("cause", ["preempt", "node-failure"])
+def test_steps_waiting_jobs_and_jobs_of_others_are_left_alone(alive: World, cause: str) -> None:
+    with pytest.raises(OperationUnsupportedError):
+        alive.manager.simulate(Target(JOB, "0"), cause)
+    alive.uid = 1001
+    with pytest.raises(SchedulerDeniedError):
+        alive.manager.simulate(TARGET, cause)
+    alive.uid = 1000
+    alive.scheduler.set_state(JOB, JobState.PENDING)
+    with pytest.raises(JobStateError):
+        alive.manager.simulate(TARGET, cause)
+    assert not any(isinstance(act, tuple) and act[0] == "signal" for act in alive.log)

@@ -1,0 +1,169 @@
+"""What a life does about the one before: it waits for its end, writes that down, or gives its end back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from job_support import AGAIN, PLACE, Job
+
+from syscr.job.beginning import begin_life, end_last_life
+from syscr.lives import LifeBook
+from syscr.model import Life, StopReason
+from syscr.ports import StoreKey
+from syscr.testing.clock import START, FakeClock
+from syscr.testing.store import FakeStore
+
+KEY = StoreKey("12")
+LAST = Life(12, 0, "c1", START)
+
+
+class Stage:
+    """A job that has lived once before."""
+
+    def __init__(self, last: Life | None = LAST) -> None:
+        self.clock = FakeClock(START + timedelta(minutes=10))
+        self.book = LifeBook(FakeStore(clock=self.clock), KEY)
+        self.warnings: list[str] = []
+        if last is not None:
+            self.book.begin(last)
+
+    def end(self, note: str) -> None:
+        """Let the launcher of the last life write down its end."""
+        store = self.book.store
+        assert isinstance(store, FakeStore)
+        store.write_note(KEY, "run/12.0.0/end", note)
+
+    def start(self, *, may_give_back: bool = True, number: int = 12) -> int | None:
+        return end_last_life(
+            self.book,
+            AGAIN._replace(number=number),
+            fence_seconds=15.0,
+            clock=self.clock,
+            warn=self.warnings.append,
+            may_give_back=may_give_back,
+        )
+
+    @property
+    def last(self) -> Life:
+        return self.book.read()[0]
+
+
+def seconds_of(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+ENDED = seconds_of(START) + 60
+
+
+def test_job_without_lives_just_starts() -> None:
+    stage = Stage(None)
+    assert stage.start() is None
+    assert stage.book.read() == ()
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (3 << 8, 3), (11, 139)])
+def test_job_whose_program_has_ended_by_itself_gives_its_end_back(status: int, code: int) -> None:
+    stage = Stage()
+    stage.end(f"{status} own {ENDED}")
+    assert stage.start() == code
+    assert "has ended by itself already" in stage.warnings[0]
+    assert "syscr restart 12" in stage.warnings[0]
+    assert stage.last.reason is StopReason.OWN_END
+    assert stage.last.ended_at == START + timedelta(seconds=60)
+    assert stage.clock.sleeps == []
+    assert stage.start() == code  # and each time that it is started again
+
+
+def test_restart_that_somebody_has_asked_for_goes_on() -> None:
+    stage = Stage()
+    stage.end(f"768 own {ENDED}")
+    assert stage.start(may_give_back=False) is None
+    assert stage.last.exit_code == 3
+
+
+def test_job_that_continues_another_one_goes_on() -> None:
+    stage = Stage()
+    stage.end(f"768 own {ENDED}")
+    assert stage.start(number=13) is None
+
+
+@pytest.mark.parametrize(
+    ("note", "reason"),
+    [(f"15 told {ENDED}", StopReason.USER), (f"0 image {ENDED}", StopReason.VACATE)],
+)
+def test_life_that_was_ended_is_continued_at_once(note: str, reason: StopReason) -> None:
+    stage = Stage()
+    stage.end(note)
+    assert stage.start() is None
+    assert stage.last.reason is reason
+    assert stage.clock.sleeps == []
+
+
+def test_reason_that_the_agent_has_written_down_stays() -> None:
+    stage = Stage(replace(LAST, ended_at=START, reason=StopReason.PREEMPTION))
+    stage.end(f"0 image {ENDED}")
+    assert stage.start() is None
+    assert stage.last.reason is StopReason.PREEMPTION
+
+
+def test_copy_whose_end_nobody_saw_is_told_and_waited_for() -> None:
+    stage = Stage(replace(LAST, image_at=START + timedelta(seconds=90), next_at=START))
+    current = []
+    sleep = stage.clock.sleep
+
+    def look(seconds: float) -> None:
+        current.append(stage.book.is_current(LAST))
+        sleep(seconds)
+
+    stage.clock.sleep = look  # type: ignore[method-assign]
+    assert stage.start() is None
+    assert current == [False]  # the old copy could see it while we waited
+    assert stage.clock.sleeps == [30.0]
+    assert "c1" in stage.warnings[0]
+    assert stage.last.reason is StopReason.LOST
+    assert stage.last.ended_at == START + timedelta(seconds=90)
+    assert stage.last.next_at is None
+
+
+def test_end_that_comes_while_we_wait_is_the_end() -> None:
+    stage = Stage()
+    stage.clock.sleep = lambda seconds: stage.end(f"768 own {ENDED}")  # type: ignore[method-assign]
+    assert stage.start() == 3
+
+
+def test_image_of_somebody_else_is_noted_with_the_life_that_it_was_taken_of(job: Job) -> None:
+    begin_life(job.store, KEY, PLACE, None, job.clock.now())
+    image = job.publish(0)
+    begin_life(job.store, KEY, AGAIN, image, job.clock.now())
+    first, second = LifeBook(job.store, KEY).read()
+    assert (first.image_id, first.image_at) == (image.image_id, image.manifest.created_at)
+    assert second.restored_from == image.image_id
+
+
+def test_image_is_no_merit_of_a_life_that_began_after_it(job: Job) -> None:
+    begin_life(job.store, KEY, PLACE, None, job.clock.now())
+    image = job.publish(0)
+    begin_life(job.store, KEY, AGAIN, image, job.clock.now() + timedelta(seconds=1))
+    begin_life(job.store, KEY, PLACE._replace(restart_count=2), image, job.clock.now())
+    assert [bool(life.image_id) for life in LifeBook(job.store, KEY).read()] == [True, False, False]
+
+
+def test_first_start_keeps_lives_only_with_an_agent(job: Job) -> None:
+    job.run()
+    assert LifeBook(job.store, KEY).read() == ()
+    job.run(interval_seconds=60.0)
+    (life,) = LifeBook(job.store, KEY).read()
+    assert (life.number, life.restart_count, life.node) == (12, 0, "c1")
+
+
+def test_task_of_a_finished_program_ends_with_its_code(job: Job) -> None:
+    job.run(interval_seconds=60.0)
+    job.publish(0)
+    folder = Path(job.directory, "12.ckpt", "run", "12.0.0")
+    Path(folder, "end").write_text(f"768 own {ENDED}\n")
+    with pytest.raises(SystemExit) as ended:
+        job.run(AGAIN, interval_seconds=60.0)
+    assert ended.value.code == 3
