@@ -162,6 +162,17 @@ SETTINGS: tuple[Setting, ...] = (
         example="300",
     ),
     Setting(
+        "agent.mtbf",
+        "agent_mtbf_seconds",
+        "seconds",
+        86400.0,
+        "Mean running time between two failures or preemptions, in seconds; --checkpoint=auto goes by it, and by"
+        " the history of your jobs.",
+        ("SYSCR_AGENT_MTBF",),
+        minimum=60,
+        example="604800",
+    ),
+    Setting(
         "agent.fence",
         "agent_fence_seconds",
         "seconds",
@@ -190,6 +201,18 @@ SETTINGS: tuple[Setting, ...] = (
         ("SYSCR_RESTART_VERIFY",),
         choices=("sizes", "digests"),
         example='"sizes"',
+    ),
+    Setting(
+        "restart.on_bad_image",
+        "restart_on_bad_image",
+        "choice",
+        "fresh",
+        "What a job that Slurm starts again does where it has images and none of them verifies: begin afresh"
+        " (fresh), with a line in its output, or end with an error (fail).",
+        ("SYSCR_RESTART_ON_BAD_IMAGE",),
+        option="--on-bad-image (sbatch, srun, run)",
+        choices=("fresh", "fail"),
+        example='"fail"',
     ),
     Setting(
         "restart.changed_inputs",
@@ -310,9 +333,11 @@ class Settings(NamedTuple):
         agent_at_stop: ``requeue``, ``hold`` or ``checkpoint``.
         agent_on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
         agent_poll_seconds: How often Slurm is asked; 0: only at the limit.
+        agent_mtbf_seconds: Mean running time between two failures.
         agent_fence_seconds: How often a life looks whether there is a newer one.
         restart_wait_seconds: How long a restart waits; 0: not at all.
         restart_verify: ``sizes`` or ``digests``.
+        restart_on_bad_image: ``fresh`` or ``fail``.
         restart_changed_inputs: ``refuse`` or ``warn``.
         slurm_client: ``cli`` or ``pyslurm``.
         slurm_timeout_seconds: Limit of one Slurm command.
@@ -336,9 +361,11 @@ class Settings(NamedTuple):
     agent_at_stop: str
     agent_on_drain: str
     agent_poll_seconds: float
+    agent_mtbf_seconds: float
     agent_fence_seconds: float
     restart_wait_seconds: float
     restart_verify: str
+    restart_on_bad_image: str
     restart_changed_inputs: str
     slurm_client: str
     slurm_timeout_seconds: float

@@ -30,6 +30,7 @@ from syscr.settings import Settings
 from syscr.slurm import commands as slurm_commands
 from syscr.slurm import options as slurm_options
 from syscr.slurm import script as slurm_script
+from syscr.units import AUTO_INTERVAL
 
 # Options of our SPANK plugin as Slurm hands them on (csrc/spank/plugin.c): here the wrapper asks for us.
 _SPANK_VARIABLES = "SLURM_SPANK__SLURM_SPANK_OPTION_syscr_"
@@ -210,6 +211,10 @@ class Submitter:
         known = ("auto", *self.settings.order)
         if backend not in known:
             raise RequestError(f"unknown backend '{backend}'", hint=f"one of: {', '.join(known)}")
+        if own.on_bad_image not in {None, "fresh", "fail"}:
+            raise RequestError(
+                f"unknown value of --on-bad-image: '{own.on_bad_image}'", hint="one of: fresh, fail"
+            )
         return _build_run_options(replace(own, backend=backend), checkpoint_dir)
 
 
@@ -219,9 +224,12 @@ def _build_run_options(own: slurm_options.OwnOptions, checkpoint_dir: str) -> tu
     if own.backend and own.backend != "auto":
         options += ["--backend", own.backend]
     if own.interval_seconds:
-        options += ["--interval", f"{own.interval_seconds:.0f}"]
+        auto = own.interval_seconds == AUTO_INTERVAL
+        options += ["--interval", "auto" if auto else f"{own.interval_seconds:.0f}"]
     if own.total_seconds:
         options += ["--total-time", f"{own.total_seconds:.0f}"]
+    if own.on_bad_image:
+        options += ["--on-bad-image", own.on_bad_image]
     if own.restart_dir:
         options += ["--restart-dir", os.path.abspath(own.restart_dir)]
     return tuple(options)

@@ -65,11 +65,15 @@ def parse_slurm_time(text: str) -> float | None:
     return float(parts[0] * 3600 + parts[1] * 60 + parts[2])
 
 
+AUTO_INTERVAL = -2.0
+"""An interval that the job's agent chooses; see ``schedule.choose_interval``."""
+
+
 def parse_interval(text: str) -> float:
     """Read the time between two checkpoints, as ``--checkpoint`` of Slurm took it.
 
     Returns:
-        Whole seconds; 0 for 0, UNLIMITED, INFINITE and -1: none.
+        Whole seconds; 0 for 0, UNLIMITED, INFINITE and -1: none; ``AUTO_INTERVAL`` for ``auto``.
 
     Raises:
         RequestError: The text is in none of the forms, or longer than 31 years.
@@ -84,11 +88,13 @@ def parse_interval(text: str) -> float:
     """
     if text.upper() in {"UNLIMITED", "INFINITE", "-1"}:
         return 0.0
+    if text.lower() == "auto":
+        return AUTO_INTERVAL
     match = _INTERVAL.fullmatch(text)
     if match is None:
         raise RequestError(
             f"invalid checkpoint interval specification: '{text}'",
-            hint="write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS",
+            hint="write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or auto",
         )
     days = match["days"] or match["only"]
     clock = [int(part) for part in (match["clock"] or "0").split(":")]
@@ -124,9 +130,15 @@ def parse_total_time(text: str) -> float:
         (216000.0, 5400.0)
     """
     try:
-        return parse_interval(text)
-    except RequestError as error:
-        raise RequestError(f"invalid total time: '{text}'", hint=error.hint) from error
+        seconds = parse_interval(text)
+    except RequestError:
+        seconds = AUTO_INTERVAL
+    if seconds == AUTO_INTERVAL:
+        raise RequestError(
+            f"invalid total time: '{text}'",
+            hint="write minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS",
+        )
+    return seconds
 
 
 def parse_duration(text: str) -> float:

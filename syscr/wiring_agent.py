@@ -139,6 +139,7 @@ class AgentParts:
                 poll_seconds=settings.agent_poll_seconds,
                 on_drain=settings.agent_on_drain,
                 total_seconds=self.request.total_seconds,
+                mtbf_seconds=settings.agent_mtbf_seconds,
             ),
             outlook=SlurmOutlook(
                 LocalRunner(timeout_seconds=settings.slurm_timeout_seconds),

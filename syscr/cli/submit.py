@@ -37,6 +37,11 @@ _STARTING = (
         " No limit otherwise.",
     ),
     (
+        "--on-bad-image WHAT",
+        "fresh or fail: what the job does where Slurm starts it again and none of its images is intact; the"
+        " configured one otherwise.",
+    ),
+    (
         "--restart-dir DIR",
         "Continue from this image, or from the newest good one of this .ckpt folder, instead of from the"
         " beginning.",

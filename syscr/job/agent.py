@@ -24,6 +24,7 @@ from syscr.ports import Clock
 from syscr.request import CheckpointRequest
 from syscr.result import CheckpointResult
 from syscr.schedule import Past, find_due
+from syscr.units import AUTO_INTERVAL
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ PERIODIC = "periodic"
 
 _REQUEST_BYTES = 1 << 16
 _FAR_SECONDS = 86400.0
+_UNKNOWN_SECONDS = 3600.0
 _WAKE = b'{"wake": true}'
 
 
@@ -53,6 +55,10 @@ class Watch(Protocol):
 
     def act(self) -> None:
         """Do what is due."""
+
+    def choose_interval(self) -> float:
+        """Return the best time between two checkpoints, in seconds."""
+        ...
 
     def note_image(self, image: Image, took_seconds: float) -> None:
         """Take note of an image."""
@@ -68,7 +74,7 @@ class AgentRequest:
     Attributes:
         target: Job or step, as ``syscr checkpoint`` takes it.
         run_dir: Private folder of the task.
-        interval_seconds: Time between two checkpoints; 0: only on demand.
+        interval_seconds: Time between two checkpoints; 0: only on demand; ``AUTO_INTERVAL``: as is best.
         task: The task beside it, as ``wire.encode_task_spec`` writes it; empty: nobody keeps it alive.
         total_seconds: Running time of all lives together; 0: without limit.
     """
@@ -189,13 +195,20 @@ class Agent:
 
     def _find_due(self, past: Past, watch: Watch | None) -> float:
         """Return when the next periodic checkpoint is due, and write it down."""
-        if self.request.interval_seconds <= 0:
+        interval = self._find_interval(watch)
+        if interval <= 0:
             return self.clock.monotonic() + _FAR_SECONDS
-        due = find_due(past, self.request.interval_seconds)
+        due = find_due(past, interval)
         if watch is not None:
             in_seconds = timedelta(seconds=due - self.clock.monotonic())
             watch.note_next(self.clock.now() + in_seconds)
         return due
+
+    def _find_interval(self, watch: Watch | None) -> float:
+        """Return the interval in seconds, 0: none."""
+        if self.request.interval_seconds != AUTO_INTERVAL:
+            return self.request.interval_seconds
+        return _UNKNOWN_SECONDS if watch is None else watch.choose_interval()
 
     def _wait(
         self, link: socket.socket, past: Past, watch: Watch | None
@@ -203,8 +216,9 @@ class Agent:
         """Sleep until a request comes, or something is due (None)."""
         while True:
             dues = [watch.next_due()] if watch is not None else []
-            if self.request.interval_seconds > 0:
-                dues.append(find_due(past, self.request.interval_seconds))
+            interval = self._find_interval(watch)
+            if interval > 0:
+                dues.append(find_due(past, interval))
             if dues:
                 link.settimeout(max(0.001, min(dues) - self.clock.monotonic()))
             try:

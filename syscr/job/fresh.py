@@ -60,7 +60,7 @@ def find_launch(
         if find_bypass(environ, is_on_terminal()):
             return None
         if (
-            given.interval_seconds > 0
+            given.interval_seconds != 0
             or given.total_seconds > 0
             or given.restart_dir is not None
             or given.keep_script

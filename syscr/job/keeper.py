@@ -20,6 +20,7 @@ from syscr.lives import LifeBook
 from syscr.model import Image, Job, JobId, Life, Outlook, SiteTimes, StopReason
 from syscr.ports import Clock
 from syscr.request import CheckpointRequest
+from syscr.schedule import choose_interval
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,10 @@ class OutlookSource(Protocol):
         """Whether a node is to take no more jobs."""
         ...
 
+    def find_stops(self, partition: str) -> tuple[float, int]:
+        """Return the running time of the user's jobs, and how often it was broken off."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -55,6 +60,7 @@ class Policy:
         poll_seconds: How often Slurm is asked (drain, preemption, a changed time limit); 0: never.
         on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
         total_seconds: Running time of all lives together; 0: without limit.
+        mtbf_seconds: Mean running time between two failures where there is no history.
         stuck_lives: After so many lives in a row without an image the job is not requeued any more.
     """
 
@@ -63,6 +69,7 @@ class Policy:
     poll_seconds: float = 120.0
     on_drain: str = "checkpoint"
     total_seconds: float = 0.0
+    mtbf_seconds: float = 86400.0
     stuck_lives: int = 3
 
 
@@ -106,6 +113,8 @@ class Keeper:
     _end_at: datetime | None = None
     _limit_seconds: float | None = None
     _site: SiteTimes | None = None
+    _partition: str = ""
+    _mtbf: float | None = None
     _can_requeue: bool = False
     _is_requeued: bool = False
     _taken_for: datetime | None = None  # the limit that a last image was taken for; the job runs on
@@ -149,8 +158,26 @@ class Keeper:
         self._write(image_id=image.image_id, image_at=image.manifest.created_at)
 
     def note_next(self, at: datetime | None) -> None:
-        """Take note of when the next periodic image is due."""
-        self._write(next_at=at)
+        """Take note of when the next periodic image is due; a second more or less is nothing new."""
+        known = self.life.next_at
+        if at is None or known is None or abs((at - known).total_seconds()) > 1:
+            self._write(next_at=at)
+
+    def choose_interval(self) -> float:
+        """Return the best time between two checkpoints for what one takes here, in seconds."""
+        return choose_interval(self._cost(), self._find_mtbf())
+
+    def _find_mtbf(self) -> float:
+        """Return the mean running time between two stops, in seconds: history, and one stop that is configured."""
+        if self._mtbf is None and self._site is not None and self._partition:
+            self._mtbf = self.policy.mtbf_seconds
+            try:
+                seconds, stops = self.outlook.find_stops(self._partition)
+                self._mtbf = (seconds + self.policy.mtbf_seconds) / (stops + 1)
+            except SyscrError as error:
+                log.info("no history of jobs: %s", error.message)
+            log.info("a stop every %.0f s is reckoned with", self._mtbf)
+        return self.policy.mtbf_seconds if self._mtbf is None else self._mtbf
 
     def _act(self) -> None:
         now = self.clock.monotonic()
@@ -197,6 +224,7 @@ class Keeper:
             if self._site is None:
                 job, self._can_requeue = self.load_job()
                 self._limit_seconds = job.time_limit_seconds
+                self._partition = job.partition
                 self._site = self.outlook.site_times(job.partition)
             outlook = self.outlook.look(self.job_id)
         except SyscrError as error:

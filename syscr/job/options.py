@@ -13,7 +13,14 @@ _FLAGS = frozenset({"--truncate-output", "--keep-script"})
 
 
 _VALUED = frozenset(
-    {"--checkpoint-dir", "--backend", "--interval", "--restart-dir", "--total-time"}
+    {
+        "--backend",
+        "--checkpoint-dir",
+        "--interval",
+        "--on-bad-image",
+        "--restart-dir",
+        "--total-time",
+    }
 )
 
 
@@ -30,6 +37,7 @@ class GivenOptions(NamedTuple):
         truncate_output: ``--truncate-output``, which ``syscr sbatch`` gives: empty the output files
             where the program starts from the beginning, as Slurm would have done had syscr not asked
             it to append.
+        on_bad_image: ``--on-bad-image``: ``fresh`` or ``fail``; None: as configured.
         keep_script: ``--keep-script``, which the SPANK plugin gives: the command is a batch script in
             slurmd's spool directory; run a copy of it in the checkpoint directory.
     """
@@ -42,10 +50,15 @@ class GivenOptions(NamedTuple):
     truncate_output: bool = False
     keep_script: bool = False
     total_seconds: float = 0.0
+    on_bad_image: str | None = None
 
     def overrides(self) -> dict[str, str]:
         """Return what overrides the configuration, by setting."""
-        pairs = {"store.checkpoint_dir": self.checkpoint_dir, "checkpoint.backend": self.backend}
+        pairs = {
+            "store.checkpoint_dir": self.checkpoint_dir,
+            "checkpoint.backend": self.backend,
+            "restart.on_bad_image": self.on_bad_image,
+        }
         return {name: value for name, value in pairs.items() if value is not None}
 
 
@@ -75,12 +88,21 @@ def parse_run(argv: Sequence[str]) -> GivenOptions | None:
         command=tuple(words),
         checkpoint_dir=_absolute(values.get("--checkpoint-dir")),
         backend=values.get("--backend"),
-        interval_seconds=_read_seconds(values.get("--interval")),
+        interval_seconds=_read_interval(values.get("--interval")),
         restart_dir=_absolute(values.get("--restart-dir")),
         truncate_output="--truncate-output" in flags,
         keep_script="--keep-script" in flags,
         total_seconds=_read_seconds(values.get("--total-time"), "--total-time"),
+        on_bad_image=values.get("--on-bad-image"),
     )
+
+
+def _read_interval(text: str | None) -> float:
+    if text == "auto":
+        from syscr.units import AUTO_INTERVAL
+
+        return AUTO_INTERVAL
+    return _read_seconds(text)
 
 
 def _read_seconds(text: str | None, name: str = "--interval") -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from syscr.clock import SystemClock
 from syscr.errors import (
+    ImageCorruptError,
     ImageNotFoundError,
     RestartError,
     StoreLockedError,
@@ -63,13 +64,14 @@ class RunOptions:
         checkpoint_dir: Absolute checkpoint directory.
         backend: Backend, or ``auto`` for the first of ``order`` that this node has.
         order: Backends that ``auto`` tries.
-        interval_seconds: Time between two checkpoints; 0: none.
+        interval_seconds: Time between two checkpoints; 0: none; ``AUTO_INTERVAL``: the agent chooses.
         restart_dir: What a first start continues from; None: nothing.
         total_seconds: Running time of all lives together; 0: without limit.
         fence_seconds: How often a life looks whether there is a newer one.
         truncate_output: See ``options.GivenOptions``.
         keep_script: See ``options.GivenOptions``.
         verify_level: ``sizes`` or ``digests``, where this task decides about the image.
+        on_bad_image: ``fresh`` or ``fail`` where no image of the job is intact.
         changed_inputs: ``refuse`` or ``warn`` where a file that the program reads has been changed.
     """
 
@@ -84,6 +86,7 @@ class RunOptions:
     verify_level: str = "digests"
     total_seconds: float = 0.0
     fence_seconds: float = 15.0
+    on_bad_image: str = "fresh"
     changed_inputs: str = "refuse"
 
     @property
@@ -106,6 +109,7 @@ class RunOptions:
             verify_level=settings.restart_verify,
             total_seconds=given.total_seconds,
             fence_seconds=settings.agent_fence_seconds,
+            on_bad_image=settings.restart_on_bad_image,
             changed_inputs=settings.restart_changed_inputs,
         )
 
@@ -174,7 +178,7 @@ class TaskRunner:
         script, *arguments = options.command
         copy = keep_script(options.checkpoint_dir, script)
         own = [f"--checkpoint-dir={options.checkpoint_dir}"]
-        if options.interval_seconds > 0:
+        if options.interval_seconds != 0:
             own.append(f"--checkpoint={format_interval(options.interval_seconds)}")
         key = StoreKey(str(place.number))
         record: dict[str, object] = {"command": "spank", "options": own, "program": arguments}
@@ -278,6 +282,10 @@ class TaskRunner:
                 return select_newest(store, key, level=options.verify_level)
             except (ImageNotFoundError, StoreNotFoundError):
                 pass  # requeued before its first checkpoint
+            except ImageCorruptError as error:
+                if options.on_bad_image == "fail":
+                    raise
+                self.warn(f"{error.message}; the program begins afresh")
         if options.restart_dir is None:
             return None
         return select_from_dir(self.open_store, options.restart_dir, level=options.verify_level)

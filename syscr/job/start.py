@@ -27,7 +27,7 @@ class Keeping:
     """How a job is kept alive.
 
     Attributes:
-        interval_seconds: Time between two periodic checkpoints; 0: none.
+        interval_seconds: Time between two periodic checkpoints; 0: none; ``AUTO_INTERVAL``: the agent chooses.
         total_seconds: Running time of all lives together; 0: without limit.
     """
 
@@ -37,7 +37,7 @@ class Keeping:
     @property
     def has_agent(self) -> bool:
         """Whether there is anything to do."""
-        return self.interval_seconds > 0 or self.total_seconds > 0
+        return self.interval_seconds != 0 or self.total_seconds > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ FALLBACK_VARIABLES: Mapping[str, str] = {
 Source: checkpoint page of Slurm's own documentation, up to 18.08. sbatch never did what it says there.
 """
 # Ours; they are never abbreviated, so that no abbreviation of Slurm's becomes ambiguous.
-_OURS = ("checkpoint", "checkpoint-dir", "restart-dir", "backend", "total-time")
+_OURS = ("checkpoint", "checkpoint-dir", "restart-dir", "backend", "total-time", "on-bad-image")
 _HELP_OPTION = re.compile(r"^\s+(?:-\w,\s+)?--([a-z0-9][\w-]*)(\[=|=)?", re.MULTILINE)
 
 
@@ -123,6 +123,7 @@ class OwnOptions:
         checkpoint_dir: ``--checkpoint-dir``.
         restart_dir: ``--restart-dir``: an image, or a folder whose newest verified image is meant.
         backend: ``--backend``.
+        on_bad_image: ``--on-bad-image``.
         total_seconds: ``--total-time``: running time of all lives together; 0: without limit.
     """
 
@@ -131,6 +132,7 @@ class OwnOptions:
     restart_dir: str | None = None
     backend: str | None = None
     total_seconds: float | None = None
+    on_bad_image: str | None = None
 
     def over(self, weaker: OwnOptions) -> OwnOptions:
         """Return these options, filled up with those of a weaker source (command before script)."""
@@ -242,6 +244,7 @@ def read_own_options(options: Sequence[Option]) -> OwnOptions:
         checkpoint_dir=values["checkpoint-dir"],
         restart_dir=values["restart-dir"],
         backend=values["backend"],
+        on_bad_image=values["on-bad-image"],
         total_seconds=None if total is None else parse_total_time(total),
     )
 

@@ -48,6 +48,21 @@ class SlurmOutlook:
         completed = self._run(("sinfo", "-h", "-N", "-n", node, "-o", "%T"), f"look up '{node}'")
         return any(word.startswith("drain") for word in completed.stdout.split())
 
+    def find_stops(self, partition: str) -> tuple[float, int]:
+        """Return how long the user's jobs of a partition ran in 30 days, and how often that was broken off.
+
+        His own only: all users' would be a heavy query, and sites hide them.
+
+        Returns:
+            Running time in seconds; node failures and preemptions.
+
+        Raises:
+            SchedulerError: There is no accounting, or it does not answer.
+        """
+        argv = ("sacct", "-X", "-n", "-P", "-D", "-S", "now-30days", "-r", partition)
+        completed = self._run((*argv, "-o", "State,ElapsedRaw"), "look up past jobs")
+        return parse_stops(completed.stdout)
+
     def _run(self, argv: tuple[str, ...], what: str) -> Completed:
         try:
             completed = self.runner.run(
@@ -77,6 +92,19 @@ def parse_outlook(completed: Completed) -> Outlook:
         )
     except ValueError as error:
         raise SchedulerReplyError(f"squeue answered {completed.stdout[:200]!r}") from error
+
+
+def parse_stops(text: str) -> tuple[float, int]:
+    r"""Read lines of State and ElapsedRaw; what cannot be read is left out.
+
+    Example:
+        >>> parse_stops("COMPLETED|100\nNODE_FAIL|20\nPREEMPTED|30\nCANCELLED by 7|5\nx")
+        (155.0, 2)
+    """
+    rows = [line.split("|") for line in text.splitlines()]
+    rows = [row for row in rows if len(row) > 1 and row[1].isdecimal()]
+    stops = sum(row[0].startswith(("NODE_FAIL", "PREEMPTED")) for row in rows)
+    return float(sum(int(row[1]) for row in rows)), stops
 
 
 def parse_site_times(config: str, partition: str) -> SiteTimes:

@@ -243,6 +243,7 @@ def test_options_in_the_text_exist(page: Path) -> None:
         "--backend",
         "--checkpoint",
         "--total-time",
+        "--on-bad-image",
         "--restart-dir",
         "--help",
     } | _FOREIGN

@@ -61,7 +61,7 @@ static void refuse(void)
 /* Source of the first text: srun and sbatch of 18.08.9. */
 static void check_values(void)
 {
-    if (given[CHECKPOINT] != NULL && interval_seconds(given[CHECKPOINT]) < 0) {
+    if (given[CHECKPOINT] != NULL && interval_seconds(given[CHECKPOINT]) == -1) {
         slurm_error("Invalid checkpoint interval specification");
         refuse();
     }

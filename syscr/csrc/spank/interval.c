@@ -54,6 +54,8 @@ long interval_seconds(const char *text)
         return -1;
     if (is_unlimited(text))
         return 0;
+    if (strcasecmp(text, "auto") == 0)
+        return INTERVAL_AUTO;
     const char *rest = text;
     long long days = read_number(&rest);
     if (days < 0)

@@ -2,7 +2,9 @@
 #ifndef SYSCR_INTERVAL_H
 #define SYSCR_INTERVAL_H
 
-/* Seconds between two checkpoints; 0: none (0, UNLIMITED, INFINITE, -1); -1: no interval. */
+#define INTERVAL_AUTO (-2L) /* "auto", which is ours: the job's agent chooses */
+
+/* Seconds between two checkpoints; 0: none (0, UNLIMITED, INFINITE, -1); INTERVAL_AUTO; -1: no interval. */
 __attribute__((visibility("hidden"))) long interval_seconds(const char *text);
 
 #endif

@@ -71,7 +71,7 @@ static int take_option(int which, const char *value, int remote)
 }
 
 static struct spank_option registered[OPTIONS] = {
-    {"checkpoint", "interval", "time between two checkpoints of the job or step (minutes, M:S, H:M:S, D-H); 0: on demand only",
+    {"checkpoint", "interval", "time between two checkpoints of the job or step (minutes, M:S, H:M:S, D-H, auto); 0: on demand only",
      1, CHECKPOINT, take_option},
     {"checkpoint-dir", "dir", "directory for its images", 1, CHECKPOINT_DIR, take_option},
     {"restart-dir", "dir", "continue from this image, or from the newest of this folder", 1, RESTART_DIR, take_option},

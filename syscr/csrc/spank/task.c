@@ -176,7 +176,9 @@ static void add_own_options(struct words *words, bool is_batch, bool truncate)
     long seconds = given[CHECKPOINT] == NULL ? 0 : interval_seconds(given[CHECKPOINT]);
     add_option(words, "--checkpoint-dir", given[CHECKPOINT_DIR]);
     add_option(words, "--restart-dir", given[RESTART_DIR]);
-    if (seconds > 0) {
+    if (seconds == INTERVAL_AUTO) {
+        add_option(words, "--interval", "auto");
+    } else if (seconds > 0) {
         snprintf(text, sizeof text, "%ld", seconds);
         add_option(words, "--interval", text);
     }

@@ -32,6 +32,7 @@ from syscr.model import (
     Target,
 )
 from syscr.request import CheckpointRequest
+from syscr.schedule import choose_interval
 
 
 @dataclass
@@ -58,6 +59,7 @@ class FakeOutlook:
     draining: bool = False
     error: SyscrError | None = None
     looks: int = 0
+    stops: tuple[float, int] | None = None
 
     def look(self, _: JobId) -> Outlook:
         self.looks += 1
@@ -70,6 +72,11 @@ class FakeOutlook:
 
     def is_draining(self, _: str) -> bool:
         return self.draining
+
+    def find_stops(self, _: str) -> tuple[float, int]:
+        if self.stops is None:
+            raise SchedulerUnavailableError("no accounting")
+        return self.stops
 
 
 @dataclass
@@ -438,6 +445,32 @@ def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:
     assert bench.life.image_id == image.image_id
     assert bench.life.image_at == image.manifest.created_at
     assert bench.life.next_at == bench.clock.now()
+
+
+def test_interval_is_chosen_by_cost_and_history(bench: Bench) -> None:
+    assert bench.keeper.choose_interval() == choose_interval(2.0, 86400.0)
+    bench.outlook.stops = (9 * 86400.0, 9)
+    bench.keeper.cost_seconds = 50.0
+    bench.go_on(1)
+    assert bench.keeper.choose_interval() == choose_interval(50.0, 86400.0)
+    bench.outlook.stops = (1.0, 1)  # it is asked once
+    assert bench.keeper.choose_interval() == choose_interval(50.0, 86400.0)
+
+
+def test_interval_without_a_history_is_chosen_by_what_is_configured() -> None:
+    bench = Bench(mtbf_seconds=3600.0)
+    bench.go_on(1)
+    assert bench.keeper.choose_interval() == choose_interval(2.0, 3600.0)
+
+
+def test_time_of_the_next_image_is_written_down_only_when_it_changes(bench: Bench) -> None:
+    at = bench.clock.now()
+    bench.keeper.note_next(at)
+    writes = bench.log.count("write_record")
+    bench.keeper.note_next(at + timedelta(seconds=0.5))
+    assert bench.log.count("write_record") == writes
+    bench.keeper.note_next(at + timedelta(seconds=5))
+    assert bench.log.count("write_record") == writes + 1
 
 
 def test_step_that_cannot_be_requeued_gets_an_image() -> None:

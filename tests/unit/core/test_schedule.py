@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syscr.schedule import Past, find_due
+from syscr.schedule import Past, choose_interval, find_due
 
 SECONDS = st.floats(0, 1e6)
 
@@ -47,3 +49,24 @@ def test_due_is_never_before_the_interval(
     due = find_due(Past(started, took, failures), interval)
     assert due >= started + interval
     assert due >= started + took
+
+
+@given(st.floats(0.001, 1e5), st.floats(60, 1e8))
+def test_chosen_interval_loses_little_more_than_the_best_one(cost: float, mtbf: float) -> None:
+    """Checked against the expected run time of Daly's model, in which dumps and lost work are counted."""
+
+    def expected(interval: float) -> float:
+        """Return the run time per time of work."""
+        return mtbf * math.expm1(min(interval / mtbf, 700.0)) / max(interval - cost, 1e-9)
+
+    chosen = choose_interval(cost, mtbf)
+    assert 60 <= chosen <= 86400
+    if cost < mtbf / 20 and 61 < chosen < 86000:
+        grid = (chosen * 1.05**step for step in range(-60, 61))
+        best = min(expected(one) for one in grid if one > cost * 1.01)
+        assert expected(chosen) <= 1.02 * best
+
+
+def test_more_failures_and_cheaper_checkpoints_mean_more_of_them() -> None:
+    assert choose_interval(10.0, 1e4) < choose_interval(10.0, 1e6)
+    assert choose_interval(1.0, 1e6) < choose_interval(100.0, 1e6)

@@ -39,6 +39,11 @@ WORDS = st.lists(
         (["--backend", "--", "p"], GivenOptions(("p",), None, "--")),
         (["", "x"], GivenOptions(("", "x"))),
         (["--interval", "90.5", "p"], GivenOptions(("p",), interval_seconds=90.5)),
+        (["--interval", "auto", "p"], GivenOptions(("p",), interval_seconds=-2.0)),
+        (
+            ["--total-time=60", "--on-bad-image=fail", "p"],
+            GivenOptions(("p",), total_seconds=60.0, on_bad_image="fail"),
+        ),
         (["--interval=0", "--restart-dir=/r", "p"], GivenOptions(("p",), restart_dir="/r")),
     ],
 )

@@ -212,8 +212,19 @@ def test_damaged_images_are_passed_over(job: Job) -> None:
     assert spec.restored_from == old.image_id
     Path(old.path, "data/0", IMAGE_FILE).write_text("cut")
     with pytest.raises(ImageCorruptError):
-        job.run(AGAIN._replace(restart_count=2))
+        job.run(AGAIN._replace(restart_count=2), on_bad_image="fail")
     assert job.warnings == []
+
+
+def test_job_without_an_intact_image_begins_afresh_and_says_so(job: Job) -> None:
+    image = job.publish(0)
+    Path(image.path, "data/0", IMAGE_FILE).write_text("cut")
+    program = job.run(AGAIN, truncate_output=False)
+    assert program.argv[1] == "run"
+    assert words_after(program) == COMMAND
+    assert "no image of job 12" in job.warnings[0]
+    assert job.warnings[0].endswith("; the program begins afresh")
+    assert Path(image.path).is_dir()
 
 
 def test_new_job_continues_the_line_of_the_old_one(job: Job) -> None:
