@@ -34,7 +34,7 @@ def choose_interval(cost_seconds: float, mtbf_seconds: float) -> float:
     """Return the time between two checkpoints that loses least, from begin to begin, in seconds.
 
     J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", Future
-    Generation Computer Systems 22 (2006) 303-312, equation 37 (time to compute between two dumps), and the
+    Generation Computer Systems 22 (2006) 303-312 (time to compute between two dumps), and the
     dump itself; a minute at least, a day at most.
 
     Args:

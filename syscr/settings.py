@@ -162,6 +162,17 @@ SETTINGS: tuple[Setting, ...] = (
         example="300",
     ),
     Setting(
+        "agent.signal",
+        "agent_signal",
+        "choice",
+        "none",
+        "A signal by which Slurm asks a job with --checkpoint for an image (sbatch --signal=B:USR1@300); the program"
+        " does not get it then.",
+        ("SYSCR_AGENT_SIGNAL",),
+        choices=("none", "USR1", "USR2"),
+        example='"USR1"',
+    ),
+    Setting(
         "agent.mtbf",
         "agent_mtbf_seconds",
         "seconds",
@@ -333,6 +344,7 @@ class Settings(NamedTuple):
         agent_at_stop: ``requeue``, ``hold`` or ``checkpoint``.
         agent_on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
         agent_poll_seconds: How often Slurm is asked; 0: only at the limit.
+        agent_signal: ``none``, ``USR1`` or ``USR2``.
         agent_mtbf_seconds: Mean running time between two failures.
         agent_fence_seconds: How often a life looks whether there is a newer one.
         restart_wait_seconds: How long a restart waits; 0: not at all.
@@ -361,6 +373,7 @@ class Settings(NamedTuple):
     agent_at_stop: str
     agent_on_drain: str
     agent_poll_seconds: float
+    agent_signal: str
     agent_mtbf_seconds: float
     agent_fence_seconds: float
     restart_wait_seconds: float

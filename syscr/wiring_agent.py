@@ -154,7 +154,9 @@ class AgentParts:
             wake=wake,
             clock=SystemClock(),
         )
-        keeper.firewall = Firewall(socket.socket(fileno=SOCKET_FD), keeper.keeps_back)
+        keeper.firewall = Firewall(
+            socket.socket(fileno=SOCKET_FD), keeper.keeps_back, keeper.take_soon
+        )
         keeper.firewall.start()
         return keeper
 

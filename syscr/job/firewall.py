@@ -14,19 +14,28 @@ log = logging.getLogger(__name__)
 class Firewall:
     """Answers the launcher from a thread of its own, so that a dump that goes on delays no answer."""
 
-    def __init__(self, link: socket.socket, keeps_back: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        link: socket.socket,
+        keeps_back: Callable[[], bool],
+        on_own_signal: Callable[[], None],
+    ) -> None:
         """Keep the socket and who decides.
 
         Args:
             link: Packets from and to the launcher.
-            keeps_back: Called for each signal; says whether the program shall not get it (yet).
+            keeps_back: Called for each SIGTERM; says whether the program shall not get it (yet).
+            on_own_signal: Called for each signal that the site has made the agent's own.
         """
+        self._on_own_signal = on_own_signal
         self._link = link
         self._keeps_back = keeps_back
 
-    def start(self) -> None:
-        """Begin to answer."""
-        threading.Thread(target=self._serve, daemon=True, name="firewall").start()
+    def start(self) -> threading.Thread:
+        """Begin to answer; the thread ends with the launcher."""
+        thread = threading.Thread(target=self._serve, daemon=True, name="firewall")
+        thread.start()
+        return thread
 
     def pass_on(self) -> None:
         """Let the program have the signal that was kept back."""
@@ -35,10 +44,14 @@ class Firewall:
     def _serve(self) -> None:
         while True:
             try:
-                if not self._link.recv(1):
-                    return  # the launcher has gone
+                packet = self._link.recv(1)
             except OSError:
                 return
+            if not packet:
+                return  # the launcher has gone
+            if packet[0] != signal.SIGTERM:
+                self._on_own_signal()
+                continue
             try:
                 keeps = self._keeps_back()
             except Exception:

@@ -119,6 +119,7 @@ class Keeper:
     _is_requeued: bool = False
     _taken_for: datetime | None = None  # the limit that a last image was taken for; the job runs on
     _resident_bytes: int = 0
+    _is_wanted: bool = False
     _stop: tuple[StopReason, float] | None = None
     _has_drained: bool = False
     _not_before: float = 0.0
@@ -127,7 +128,7 @@ class Keeper:
 
     def next_due(self) -> float:
         """Return when ``act`` has something to do, monotonic seconds."""
-        if self._stop is not None:
+        if self._stop is not None or self._is_wanted:
             return 0.0
         if self._settled_at < 0:
             self._settled_at = self.clock.monotonic() + _SETTLED_SECONDS
@@ -151,6 +152,11 @@ class Keeper:
         self._stop = (reason, self.clock.monotonic() + wait)
         self.wake()
         return True
+
+    def take_soon(self) -> None:
+        """Take an image, the program runs on; called by the firewall's thread."""
+        self._is_wanted = True
+        self.wake()
 
     def note_image(self, image: Image, took_seconds: float) -> None:
         """Take note of an image of this life."""
@@ -186,6 +192,10 @@ class Keeper:
             self._finish(reason, deadline - now)
             self._stop = None
             return
+        if self._is_wanted:
+            self._is_wanted = False
+            log.info("a signal asks for an image")
+            self.take()
         if now >= self._last_image_due():
             self._look()  # the limit may have been changed
             if self.clock.monotonic() >= self._last_image_due():

@@ -71,6 +71,7 @@ class RunOptions:
         truncate_output: See ``options.GivenOptions``.
         keep_script: See ``options.GivenOptions``.
         verify_level: ``sizes`` or ``digests``, where this task decides about the image.
+        agent_signal: See ``start.Keeping``.
         on_bad_image: ``fresh`` or ``fail`` where no image of the job is intact.
         changed_inputs: ``refuse`` or ``warn`` where a file that the program reads has been changed.
     """
@@ -86,13 +87,14 @@ class RunOptions:
     verify_level: str = "digests"
     total_seconds: float = 0.0
     fence_seconds: float = 15.0
+    agent_signal: str = "none"
     on_bad_image: str = "fresh"
     changed_inputs: str = "refuse"
 
     @property
     def keeping(self) -> Keeping:
         """What the agent is told."""
-        return Keeping(self.interval_seconds, self.total_seconds)
+        return Keeping(self.interval_seconds, self.total_seconds, self.agent_signal)
 
     @classmethod
     def build(cls, given: GivenOptions, settings: Settings) -> RunOptions:
@@ -109,6 +111,7 @@ class RunOptions:
             verify_level=settings.restart_verify,
             total_seconds=given.total_seconds,
             fence_seconds=settings.agent_fence_seconds,
+            agent_signal=settings.agent_signal,
             on_bad_image=settings.restart_on_bad_image,
             changed_inputs=settings.restart_changed_inputs,
         )

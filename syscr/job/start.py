@@ -29,10 +29,12 @@ class Keeping:
     Attributes:
         interval_seconds: Time between two periodic checkpoints; 0: none; ``AUTO_INTERVAL``: the agent chooses.
         total_seconds: Running time of all lives together; 0: without limit.
+        signal_name: Signal by which the site asks for an image, ``USR1`` say; ``none``: there is none.
     """
 
     interval_seconds: float = 0.0
     total_seconds: float = 0.0
+    signal_name: str = "none"
 
     @property
     def has_agent(self) -> bool:
@@ -87,6 +89,9 @@ class TaskStarter:
             if agent is not None:
                 agent.set_inheritable(True)
                 argv[2:2] = ["--agent-fd", str(agent.fileno()), "--end", end_path(spec)]
+                if keeping.signal_name != "none":
+                    number = signal.Signals[f"SIG{keeping.signal_name}"]
+                    argv[2:2] = ["--agent-signal", str(int(number))]
             environ = self._environment(plan)
             environ[fresh.IMAGE_DIR_VARIABLE] = spec.checkpoint_dir
             control.set_inheritable(True)  # only now: no helper holds it

@@ -58,6 +58,7 @@ _FOREIGN = frozenset(
         "--inherit-fd",
         "--keep-cluster",
         "--me",
+        "--signal",
         "--mpi",
         "--no-requeue",
         "--open-mode",

@@ -117,6 +117,21 @@ def test_other_signals_are_none_of_the_agents_business(lab: Laboratory) -> None:
     assert task.link.recv(16) == b""
 
 
+def test_signal_of_the_agents_own_reaches_only_the_agent(lab: Laboratory) -> None:
+    task = start(lab, COUNTER, "--agent-signal", str(int(signal.SIGUSR1)))
+    task.launched.send(signal.SIGUSR1)  # COUNTER would die of it
+    assert task.hear() == signal.SIGUSR1
+    task.launched.send(signal.SIGUSR2)
+    task.launched.expect("total 0")
+
+
+def test_signal_of_an_agent_that_has_gone_is_the_programs(lab: Laboratory) -> None:
+    task = start(lab, COUNTER, "--agent-signal", str(int(signal.SIGUSR2)))
+    task.link.close()
+    task.launched.send(signal.SIGUSR2)
+    task.launched.expect("total 0")
+
+
 def test_nonsense_of_the_agent_is_not_understood_as_an_answer(lab: Laboratory) -> None:
     task = start(lab, COUNTER)
     for packet in (b"x", b"f", b"fff", b"f\x09"):

@@ -4,6 +4,7 @@
  *   from the agent: 'h' SIGNAL   it sees to it: keep the signal back
  *                   'f' SIGNAL   pass it on
  *
+ * A signal that the site has made the agent's own (--agent-signal) is not passed on while there is an agent.
  * An agent that has gone, or gives no answer in time, keeps nothing back. */
 #define _GNU_SOURCE
 #include "supervise.h"
@@ -23,9 +24,12 @@ static const double AGENT_KEEPS = 86400; /* whatever it waits for: Slurm's SIGKI
 bool ask_agent(struct supervisor *self, int number)
 {
     unsigned char byte = (unsigned char)number;
-    if (number != SIGTERM || self->agent < 0 ||
+    bool is_its_own = number == self->task->options->agent_signal;
+    if ((number != SIGTERM && !is_its_own) || self->agent < 0 ||
         send(self->agent, &byte, sizeof byte, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof byte)
         return false;
+    if (is_its_own)
+        return true; /* there is no answer to it */
     self->agent_due = now_seconds() + AGENT_ANSWER;
     return true;
 }

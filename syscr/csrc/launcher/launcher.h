@@ -42,6 +42,7 @@ struct options {
     bool is_tool;      /* argv is a dump tool: see prepare_tool() */
     int control_fd;    /* listening control socket, or -1 */
     int agent_fd;      /* socket of the agent, which is asked before SIGTERM is passed on, or -1 */
+    int agent_signal;  /* signal that is for the agent alone, or 0 */
     pid_t sidecars[SIDECARS_MAX]; /* helpers started before us; 0: none */
     const char *task;  /* TaskSpec as JSON; for people and for discovery */
     const char *ready; /* file to write once the task runs, or NULL */

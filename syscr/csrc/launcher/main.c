@@ -53,6 +53,8 @@ static bool take_option(struct options *options, const char *name, const char *v
         options->control_fd = atoi(value);
     else if (strcmp(name, "--agent-fd") == 0)
         options->agent_fd = atoi(value);
+    else if (strcmp(name, "--agent-signal") == 0)
+        options->agent_signal = atoi(value);
     else if (strcmp(name, "--sidecar") == 0)
         return add_sidecar(options, atoi(value));
     else

@@ -447,6 +447,15 @@ def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:
     assert bench.life.next_at == bench.clock.now()
 
 
+def test_signal_of_its_own_brings_an_image_and_ends_nothing(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.keeper.take_soon()
+    assert bench.wakes == 1
+    bench.go_on(1)
+    assert len(bench.takes) == 1
+    assert bench.acts() == []
+
+
 def test_interval_is_chosen_by_cost_and_history(bench: Bench) -> None:
     assert bench.keeper.choose_interval() == choose_interval(2.0, 86400.0)
     bench.outlook.stops = (9 * 86400.0, 9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -123,11 +122,26 @@ def connect() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+def unexpected() -> None:
+    raise AssertionError("no such signal was sent")
+
+
+def test_signal_of_the_agents_own_is_not_answered() -> None:
+    launcher, agent = connect()
+    signals: list[int] = []
+    with launcher, agent:
+        Firewall(agent, lambda: True, lambda: signals.append(1)).start()
+        launcher.send(b"\x0a")
+        launcher.send(b"\x0f")
+        assert launcher.recv(16) == b"h\x0f"
+        assert signals == [1]
+
+
 @pytest.mark.parametrize(("keeps", "answer"), [(True, b"h\x0f"), (False, b"f\x0f")])
 def test_question_of_the_launcher_is_answered(keeps: bool, answer: bytes) -> None:
     launcher, agent = connect()
     with launcher, agent:
-        Firewall(agent, lambda: keeps).start()
+        Firewall(agent, lambda: keeps, unexpected).start()
         launcher.send(b"\x0f")
         assert launcher.recv(16) == answer
 
@@ -138,7 +152,7 @@ def test_fault_while_deciding_keeps_nothing_back() -> None:
 
     launcher, agent = connect()
     with launcher, agent:
-        Firewall(agent, decide).start()
+        Firewall(agent, decide, unexpected).start()
         launcher.send(b"\x0f")
         assert launcher.recv(16) == b"f\x0f"
         launcher.send(b"\x0f")  # and the next one is answered as well
@@ -147,15 +161,10 @@ def test_fault_while_deciding_keeps_nothing_back() -> None:
 
 def test_launcher_that_goes_ends_the_thread_and_nothing_else() -> None:
     launcher, agent = connect()
-    firewall = Firewall(agent, lambda: True)
-    before = threading.active_count()
-    firewall.start()
-    launcher.close()
-    deadline = threading.Event()
-    for _ in range(1000):
-        if threading.active_count() == before:
-            break
-        deadline.wait(0.01)
-    assert threading.active_count() == before
-    firewall.pass_on()  # nobody hears it
-    agent.close()
+    with agent:
+        firewall = Firewall(agent, lambda: True, unexpected)
+        thread = firewall.start()
+        launcher.close()
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+        firewall.pass_on()  # nobody hears it

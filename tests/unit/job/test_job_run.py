@@ -539,6 +539,9 @@ def test_agent_is_started_beside_the_first_rank_only(job: Job) -> None:
     program = job.run(PLACE._replace(step="0", rank=0, task_count=2), interval_seconds=60.0)
     ((argv, options),) = job.sidecars
     assert argv[:3] == ("/bin/syscr", "agent", "--request")
+    assert "--agent-signal" not in program.argv
+    other = job.run(interval_seconds=60.0, agent_signal="USR1")
+    assert option(other, "--agent-signal") == "10"
     request = AgentRequest.decode(argv[3])
     assert request == AgentRequest("12.0", options["cwd"], 60.0, request.task)
     beside = wire.decode_task_spec(request.task)
