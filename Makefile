@@ -21,8 +21,9 @@ IN_AN_HOUR := timeout --foreground --signal=INT --kill-after=120 3600
 PYTEST ?=
 BENCH ?=
 MATRIX ?=
+SOAK ?=
 
-.PHONY: help demo test unit lint format cluster-test test-matrix bench setup host image launcher clean
+.PHONY: help demo test unit lint format cluster-test test-matrix soak bench setup host image launcher clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -49,6 +50,9 @@ cluster-test: image launcher ## only the tests on the cluster
 
 test-matrix: setup launcher ## part of them with Slurm 20.11, 22.05, 24.11, 26.05 (MATRIX="--suite sid --write")
 	@$(PYTHON) tests/matrix/run_matrix.py $(MATRIX) </dev/null
+
+soak: setup launcher ## jobs under random faults (SOAK="MINUTES JOBS SEED"; an hour on ten jobs otherwise)
+	@SYSCR_SOAK="$(SOAK)" $(PYTHON) -m pytest --cluster -s -p no:randomly tests/cluster/soak_jobs.py </dev/null
 
 lint: .venv/ready ## ruff, mypy, import-linter; shellcheck where it is installed
 	@failed=; \

@@ -14,6 +14,8 @@ from cluster_support import Backend, Cluster, Result, Work
 
 CRIU = Backend("criu", "criu")
 EXIT_CODE = 5
+AGENT = {"SYSCR_AGENT_POLL": "1", "SYSCR_AGENT_FENCE": "1"}
+"""Settings of jobs whose agents look often."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cluster_support import Backend, Cluster, JobFacts, Work
 from faults_support import (
+    AGENT,
     CRIU,
     EXIT_CODE,
     Patient,
@@ -20,8 +21,7 @@ from faults_support import (
     wait_until_idle,
 )
 
-# A limit comes by ``scontrol update EndTime``, so that no test waits for a minute; the agents look often.
-AGENT = {"SYSCR_AGENT_POLL": "1", "SYSCR_AGENT_FENCE": "1"}
+# A limit comes by ``scontrol update EndTime``, so that no test waits for a minute.
 MEGABYTES = 20
 
 

@@ -1,0 +1,259 @@
+"""Jobs that keep themselves alive under random faults, for long; not among the default tests.
+
+``make soak`` runs it, for an hour on ten jobs; ``SYSCR_SOAK="MINUTES JOBS SEED"`` chooses. Each job's output,
+results and exit code must be those of a run that nobody disturbed. At the end it prints how much of the time
+that Slurm gave was kept.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from cluster_support import Backend, Cluster, Work
+from faults_support import AGENT, paused, wait_until_idle
+from session_support import ENVIRON
+
+_MINUTES, _JOBS, _SEED, *_ = (*ENVIRON.get("SYSCR_SOAK", "").split(), "", "", "")
+MINUTES, JOBS, SEED = float(_MINUTES or 60), int(_JOBS or 10), int(_SEED or time.time())
+EXIT_CODE = 3
+PACE = 0.1
+INTERVAL = "0:30"
+BACKENDS = (Backend("criu", "criu"), Backend("dmtcp", "dmtcp"))
+
+
+@dataclass
+class Herd:
+    """All jobs of a soak.
+
+    Attributes:
+        work: Where they live.
+        steps: Steps of each program.
+        jobs: Job id -> name of its files.
+    """
+
+    work: Work
+    steps: int
+    jobs: dict[str, str] = field(default_factory=dict)
+
+    def submit(self, count: int, *options: str) -> None:
+        """Submit jobs, of both backends in turn."""
+        program = self.work.add_program("count.py")
+        for number in range(count):
+            name = f"job{number}"
+            self.work.backend = BACKENDS[number % len(BACKENDS)]
+            script = self.work.write(
+                f"{name}.sh",
+                f"#!/bin/bash\n#SBATCH --output={self.work.path}/{name}.out\n"
+                f"exec python3 {program} {self.steps} {self.work.path}/{name}.txt {EXIT_CODE} {PACE}\n",
+            )
+            self.jobs[self.work.submit(*options, script)] = name
+        self.work.backend = None
+
+    def hurry(self) -> None:
+        """Cut Slurm's wait of two minutes short for all jobs that wait for nothing else."""
+        waiting = self.work.run("squeue", "-h", "--me", "-t", "PD", "-o", "%A %r", check=False)
+        for line in waiting.stdout.splitlines():
+            job, _, reason = line.partition(" ")
+            if job in self.jobs and reason == "BeginTime":
+                self.work.run("scontrol", "update", f"JobId={job}", "StartTime=now+2", check=False)
+            if job in self.jobs and "held" in reason.lower():
+                self.work.run("scontrol", "release", job, check=False)
+
+    def find_running(self) -> list[str]:
+        """Return the ids of the jobs that run."""
+        answer = self.work.run("squeue", "-h", "--me", "-t", "R", "-o", "%A", check=False)
+        return [job for job in answer.stdout.split() if job in self.jobs]
+
+    def check(self) -> None:
+        """Let all programs end, and compare them with one that nobody disturbed."""
+        work, cluster = self.work, self.work.cluster
+        work.run("touch", "finish")
+        for job in self.jobs:
+
+            def is_over(job: str = job) -> bool:
+                self.hurry()
+                return cluster.job(job).is_final
+
+            cluster.wait_for(is_over, f"job {job} has ended", 600)
+        expected = work.run(
+            *("python3", "count.py", str(self.steps), "expected.txt", str(EXIT_CODE), "0"),
+            check=False,
+            timeout=300,
+        )
+        results = work.read("expected.txt")
+        problems = []
+        for job, name in self.jobs.items():
+            own = [
+                line
+                for line in work.read(f"{name}.out").splitlines(keepends=True)
+                if not line.startswith(("slurmstepd-", "syscr: "))
+            ]
+            if "".join(own) != expected.stdout:
+                problems.append(f"job {job} ({name}): its output differs")
+            if work.read(f"{name}.txt") != results:
+                problems.append(f"job {job} ({name}): its results differ")
+            if cluster.job(job).exit_code != f"{EXIT_CODE}:0":
+                problems.append(f"job {job} ({name}): {cluster.job(job)}")
+        assert not problems, "\n".join(problems)
+
+    def report(self) -> str:
+        """Return how much of what Slurm gave each job was kept."""
+        lines = []
+        for job, name in self.jobs.items():
+            status = self.work.syscr("status", job).data["jobs"][0]
+            given = self.work.run("sacct", "-X", "-n", "-P", "-D", "-j", job, "-o", "ElapsedRaw")
+            allocated = sum(map(int, given.stdout.split()))
+            ends = Counter(life["reason"] or "running" for life in status["lives"])
+            told = ", ".join(f"{count} {reason}" for reason, count in ends.items())
+            lines.append(
+                f"job {job} ({name}): {len(status['lives'])} lives ({told}); "
+                f"kept {status['kept_seconds']:.0f} s of {allocated} s allocated, "
+                f"{status['kept_seconds'] / max(1, allocated):.1%}"
+            )
+        return "\n".join(lines)
+
+
+@dataclass
+class Faults:
+    """What happens to the jobs.
+
+    Attributes:
+        herd: The jobs.
+        source: Chance.
+        counts: What has happened how often.
+    """
+
+    herd: Herd
+    source: random.Random
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def happen(self) -> None:
+        """Let one thing happen."""
+        faults: list[tuple[int, Callable[[str], None]]] = [
+            (4, self.simulate_preemption),
+            (4, self.simulate_limit),
+            (3, self.simulate_loss),
+            (3, self.requeue),
+            (3, self.preempt),
+            (4, self.checkpoint),
+            (2, self.silence_controller),
+            (2, self.damage_newest_and_lose),
+            (2, self.two_at_once),
+            (1, self.lose_node),
+        ]
+        running = self.herd.find_running()
+        if not running:
+            return
+        (fault,) = self.source.choices([one for _, one in faults], [weight for weight, _ in faults])
+        self.counts[fault.__name__] += 1
+        fault(self.source.choice(running))
+
+    def simulate_preemption(self, job: str) -> None:
+        self.herd.work.syscr("simulate", job, "--preempt", check=False)
+
+    def simulate_limit(self, job: str) -> None:
+        self.herd.work.syscr("simulate", job, "--timeout", check=False)
+
+    def simulate_loss(self, job: str) -> None:
+        self.herd.work.syscr("simulate", job, "--node-failure", check=False)
+
+    def requeue(self, job: str) -> None:
+        self.herd.work.run("scontrol", "requeue", job, check=False)
+
+    def preempt(self, _: str) -> None:
+        node = f"c{self.source.randint(1, 3)}"
+        self.herd.work.run(
+            *("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--time=1"),
+            *("--output=/dev/null", "--wrap=true"),
+        )
+
+    def checkpoint(self, job: str) -> None:
+        self.herd.work.syscr("checkpoint", job, check=False)
+
+    def two_at_once(self, job: str) -> None:
+        self.herd.work.run(
+            "sh", "-c", f"syscr checkpoint {job} & scontrol requeue {job}; wait", check=False
+        )
+
+    def damage_newest_and_lose(self, job: str) -> None:
+        """Two images there must be (who has one only begins afresh), and none that is just being restored."""
+        tasks = self.herd.work.syscr("status", job, check=False).data["jobs"][0]["tasks"]
+        if not tasks:
+            return
+        answer = self.herd.work.syscr("image", "list", job, check=False)
+        paths = [image["path"] for image in answer.data["images"]] if not answer.exit_code else []
+        if len(paths) > 1:
+            script = (
+                'for f in "$0"/data/0/*.img "$0"/data/0/*.dmtcp; do [ -s "$f" ] && : >"$f"; done'
+            )
+            self.herd.work.run("sh", "-c", script, paths[-1], check=False)
+            self.simulate_loss(job)
+
+    def silence_controller(self, _: str) -> None:
+        with paused(self.herd.work.cluster, "slurmctld"):
+            time.sleep(self.source.uniform(1, 12))  # the fault itself
+
+    def lose_node(self, _: str) -> None:
+        with lost(self.herd.work.cluster, f"c{self.source.randint(1, 3)}"):
+            self.herd.hurry()
+
+
+@contextmanager
+def lost(cluster: Cluster, node: str) -> Iterator[None]:
+    """Kill a node; it is there again afterwards."""
+    container = cluster.find_container(node)
+    subprocess.run(["docker", "kill", container], capture_output=True, check=True)
+    state = ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=soak"]
+    cluster.run("root", "login", state)
+    try:
+        yield
+    finally:
+        subprocess.run(["docker", "start", container], capture_output=True, check=True)
+        cluster.wait_for(
+            lambda: cluster.run("root", node, ["pgrep", "slurmd"], check=False).stdout, "it is up"
+        )
+        cluster.run("root", "login", ["scontrol", "update", f"NodeName={node}", "State=RESUME"])
+        wait_until_idle(cluster)
+
+
+@pytest.mark.timeout(0)
+def test_five_minutes_of_work_under_a_limit_of_one(work: Work) -> None:
+    """In at most 8 lives, under one job id."""
+    work.settings.update({**AGENT, "SYSCR_AGENT_POLL": "10"})
+    herd = Herd(work, 3000)
+    herd.submit(2, "--time=1", f"--checkpoint={INTERVAL}")
+    deadline = time.monotonic() + 1500
+
+    def is_near_the_end() -> bool:
+        herd.hurry()
+        assert time.monotonic() < deadline
+        return all(work.count_lines(f"{name}.out") >= 2900 for name in herd.jobs.values())
+
+    work.cluster.wait_for(is_near_the_end, "five minutes of work are done", 1500)
+    herd.check()
+    print(f"\n{herd.report()}")
+    for job in herd.jobs:
+        assert len(work.syscr("status", job).data["jobs"][0]["lives"]) <= 8
+
+
+@pytest.mark.timeout(0)
+def test_random_faults_cost_no_byte(work: Work) -> None:
+    print(f"\nsoak: {MINUTES:g} min, {JOBS} jobs, seed {SEED}")
+    work.settings.update(AGENT)
+    herd = Herd(work, round(MINUTES * 60 / PACE))
+    herd.submit(JOBS, "--time=120", f"--checkpoint={INTERVAL}")
+    faults = Faults(herd, random.Random(SEED))
+    end = time.monotonic() + MINUTES * 60
+    while time.monotonic() < end:
+        herd.hurry()
+        faults.happen()
+    print(f"soak: {dict(faults.counts)}")
+    herd.check()
+    print(herd.report())
