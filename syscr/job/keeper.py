@@ -7,7 +7,7 @@ launcher arrives in a second thread (``firewall.py``), which only decides and wa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -188,9 +188,7 @@ class Keeper:
     def _act(self) -> None:
         now = self.clock.monotonic()
         if self._stop is not None:
-            reason, deadline = self._stop
-            self._finish(reason, deadline - now)
-            self._stop = None
+            self._answer_stop(*self._stop)
             return
         if self._is_wanted:
             self._is_wanted = False
@@ -206,12 +204,24 @@ class Keeper:
             self._settled_at = now + 365 * _FAR
             self.retain()
 
+    def _answer_stop(self, reason: StopReason, deadline: float) -> None:
+        """Do what SIGTERM asks for; whatever goes wrong, the program has it in the end."""
+        try:
+            self._finish(reason, deadline - self.clock.monotonic())
+        except SyscrError:
+            if self.firewall is not None:
+                self.firewall.pass_on()
+            raise
+        finally:
+            self._stop = None
+            self._taken_for = self._end_at  # Slurm does not ask twice
+
     def _poll(self) -> None:
         outlook = self._look()
         if outlook is None:
             return
         reason = self._judge_outlook(outlook)
-        if reason is StopReason.PREEMPTION:
+        if reason is StopReason.PREEMPTION and self._end_at != self._taken_for:
             self._finish(reason, self._seconds_left())
         elif not self._has_drained and self.policy.on_drain != "ignore":
             self._check_drain()
@@ -322,6 +332,10 @@ class Keeper:
                 self._remark(
                     f"{reason}: the job cannot be requeued; bring it back with 'syscr restart'"
                 )
+                if reason is StopReason.BUDGET:
+                    self.policy = replace(
+                        self.policy, total_seconds=0.0
+                    )  # it is spent; once is enough
         except SyscrError as error:
             self._remark(f"{reason}: no last image: {error.message}")
             self._requeue_older(reason, requeue=requeue)
@@ -333,19 +347,24 @@ class Keeper:
             return False
         if self._is_requeued:
             return True
-        if not self.policy.requeue or not self._can_requeue:
+        return self.policy.requeue and self._can_requeue
+
+    def _is_stuck(self, lives: Sequence[Life]) -> bool:
+        """Whether nothing has come of the last lives, this one included."""
+        recent = lives[-self.policy.stuck_lives :]
+        if len(recent) < self.policy.stuck_lives or any(one.image_id for one in recent):
             return False
-        recent = self.book.read()[-self.policy.stuck_lives :]
-        stuck = len(recent) == self.policy.stuck_lives and not any(one.image_id for one in recent)
-        if stuck:
-            self._remark(f"not requeued: {self.policy.stuck_lives} lives in a row brought no image")
-        return not stuck
+        self._remark(f"not requeued: {self.policy.stuck_lives} lives in a row brought no image")
+        return True
 
     def _requeue_older(self, reason: StopReason, *, requeue: bool) -> None:
         """Where the limit has come and there is no last image: go on from an older one, if there is one."""
         is_over = self._stop is not None and reason is StopReason.TIME_LIMIT
-        has_older = any(life.image_id or life.restored_from for life in self.book.read())
-        if not (is_over and requeue and has_older and self.ender is not None):
+        if not (is_over and requeue and self.ender is not None):
+            return
+        lives = self.book.read()
+        has_older = any(life.image_id or life.restored_from for life in lives)
+        if not has_older or self._is_stuck(lives):
             return
         try:
             if not self._is_requeued:

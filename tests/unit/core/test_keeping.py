@@ -353,15 +353,42 @@ def test_program_goes_on_where_slurm_does_not_take_the_job_back(
 
 def test_job_without_progress_is_not_requeued_for_ever() -> None:
     bench = Bench(stuck_lives=3)
+    bench.book.begin(Life(4711, 0, "c1", bench.started, image_id="a"))
     for count in (1, 2, 3):
-        bench.book.begin(Life(4711, count, "c1", bench.started))
+        bench.book.begin(Life(4711, count, "c1", bench.started, restored_from="a"))
     bench.keeper.life = bench.book.read()[-1]
+    bench.outlook.found = Outlook(JobState.RUNNING, restart_count=3)
     bench.set_limit(600)
-    bench.go_on(575)
-    assert bench.acts() == []
-    assert len(bench.takes) == 1
-    notes = " ".join(life.note for life in bench.book.read())
-    assert "cannot be requeued" in notes or "not requeued" in notes
+    bench.go_on(1)
+    bench.keeper.cost_seconds = 1000.0
+    bench.clock.advance(600)
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["pass on"]
+    assert "3 lives in a row brought no image" in bench.life.note
+
+
+def test_image_is_progress_whatever_became_of_the_lives_before() -> None:
+    bench = Bench(stuck_lives=3)
+    for count in (1, 2, 3):
+        bench.book.begin(Life(4711, count, "c1", bench.started, reason=StopReason.LOST))
+    bench.keeper.life = bench.book.read()[-1]
+    bench.outlook.found = Outlook(JobState.RUNNING, restart_count=3)
+    bench.set_limit(600)
+    bench.go_on(580)
+    assert bench.acts() == ENDED
+
+
+def test_book_that_cannot_be_read_leaves_the_program_its_signal(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(1)
+    bench.keeper.cost_seconds = 1000.0
+    bench.clock.advance(600)
+    assert bench.keeper.keeps_back()
+    bench.world.home.failures["read_record"] = StoreFullError("I/O error")
+    bench.go_on(1)
+    assert bench.acts() == ["pass on"]
+    bench.go_on(100)  # and the agent sleeps again
 
 
 def test_budget_of_all_lives_ends_the_job_with_an_image_and_a_code_of_its_own() -> None:
@@ -377,6 +404,13 @@ def test_budget_of_all_lives_ends_the_job_with_an_image_and_a_code_of_its_own() 
     bench.go_on(100)
     assert bench.acts() == ["dump", "kill", ("leave", EXIT_UNFINISHED)]
     assert bench.life.reason is StopReason.BUDGET
+
+
+def test_budget_of_a_step_brings_one_image() -> None:
+    bench = Bench(total_seconds=1000.0)
+    bench.keeper.ender = None
+    bench.go_on(5000)
+    assert len(bench.takes) == 1
 
 
 def test_copy_that_is_no_longer_the_current_life_ends_itself(bench: Bench) -> None:
