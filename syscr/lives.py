@@ -74,9 +74,24 @@ class LifeBook:
         return None
 
     def is_current(self, life: Life) -> bool:
-        """Whether a life is the newest one; a record that is gone speaks against nobody."""
+        """Whether a life is the newest one; one that the record does not have is, unless a later one is there."""
         lives = self.read()
-        return not lives or _is_same(lives[-1], life)
+        if self._has(lives, life):
+            return _is_same(lives[-1], life)
+        return not any(_is_later(one, life) for one in lives)
+
+    def ensure(self, life: Life) -> None:
+        """Enter a current life again that the record has lost.
+
+        A copy on a cut-off node may have read the record before this life began, and have written it after
+        its storage came back: its own entry is the last one then, and ours is not there.
+        """
+        if not self._has(self.read(), life):
+            self.begin(life)
+
+    @staticmethod
+    def _has(lives: Sequence[Life], life: Life) -> bool:
+        return any(_is_same(one, life) for one in lives)
 
     def _write(self, lives: list[Life]) -> None:
         self.store.write_record(self.key, RECORD, {"lives": [_encode(life) for life in lives]})
@@ -84,6 +99,12 @@ class LifeBook:
 
 def _is_same(one: Life, other: Life) -> bool:
     return (one.number, one.restart_count) == (other.number, other.restart_count)
+
+
+def _is_later(one: Life, other: Life) -> bool:
+    if one.number == other.number:
+        return one.restart_count > other.restart_count
+    return one.started_at > other.started_at
 
 
 def _encode(life: Life) -> dict[str, object]:
@@ -145,7 +166,21 @@ def parse_end(note: str) -> End | None:
         return None
     status = int(words[0])
     code = -(status & 0x7F) if status & 0x7F else status >> 8
-    return End(code, words[1], datetime.fromtimestamp(int(words[2]), UTC))
+    try:
+        return End(code, words[1], datetime.fromtimestamp(int(words[2]), UTC))
+    except (ValueError, OverflowError, OSError):  # beyond the calendar
+        return None
+
+
+def sum_earlier(lives: Sequence[Life], life: Life) -> float:
+    """Return the running time of all lives but one, in seconds; one without an end ended with its image."""
+    return sum(
+        max(
+            0.0, ((one.ended_at or one.image_at or one.started_at) - one.started_at).total_seconds()
+        )
+        for one in lives
+        if not _is_same(one, life)
+    )
 
 
 def sum_time(lives: Sequence[Life], now: datetime) -> tuple[float, float]:

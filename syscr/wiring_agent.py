@@ -19,8 +19,9 @@ from syscr.job.control import find_tasks
 from syscr.job.ending import Ender
 from syscr.job.fence import Fence
 from syscr.job.firewall import Firewall
-from syscr.job.keeper import Keeper, Policy
+from syscr.job.keeper import Keeper
 from syscr.job.local import LocalWorkers
+from syscr.job.policy import Policy
 from syscr.job.remembered import RememberedScheduler
 from syscr.job.worker import NodeWorker
 from syscr.lives import LifeBook

@@ -53,6 +53,7 @@ def end_last_life(
     if last.ended_at is None:
         ended = read_end(book.store, book.key, last)
         if ended is None:
+            book.close(close_life(last, None))  # should this one be ended while it waits
             ended = _wait_out(book, last, place, fence_seconds, clock, warn)
         last = close_life(last, ended)
         book.close(last)

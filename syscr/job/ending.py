@@ -8,16 +8,13 @@ from dataclasses import dataclass
 
 from syscr.dumping import Dumper
 from syscr.errors import SyscrError
-from syscr.job.fence import Launcher
+from syscr.job.fence import EXIT_UNFINISHED, Launcher
 from syscr.job.remembered import RememberedScheduler
 from syscr.model import Image, StopReason
 from syscr.ports import Scheduler
 from syscr.request import CheckpointRequest
 
 log = logging.getLogger(__name__)
-
-EXIT_UNFINISHED = 75
-"""Exit code of a job that has to be brought back by hand; EX_TEMPFAIL of sysexits.h."""
 
 
 def _silent(_: Mapping[str, object]) -> None:

@@ -19,6 +19,9 @@ from syscr.ports import Clock
 
 log = logging.getLogger(__name__)
 
+EXIT_UNFINISHED = 75
+"""Exit code of a job, or a copy of one, that has not come to its end; EX_TEMPFAIL of sysexits.h."""
+
 FENCED = "fenced"
 """Word in the launcher's note of the end; see ``lives.End``."""
 
@@ -59,10 +62,11 @@ class Fence:
         """Look once; returns whether this copy has ended itself. What cannot be read ends nobody."""
         try:
             if self.book.is_current(self.life):
+                self.book.ensure(self.life)
                 return False
             log.warning("there is a newer life of this job: this copy ends")
             self.launcher.kill(FENCED)
-            self.launcher.leave(0)
+            self.launcher.leave(EXIT_UNFINISHED)  # if Slurm ever hears of it: it is not done
         except SyscrError as error:
             log.warning("%s", error.message)
             return False

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
 
 from syscr import stopping
 from syscr.errors import SyscrError
 from syscr.job.ending import Ender
 from syscr.job.firewall import Firewall
-from syscr.lives import LifeBook
+from syscr.job.policy import OutlookSource, Policy
+from syscr.lives import LifeBook, sum_earlier
 from syscr.model import Image, Job, JobId, Life, Outlook, SiteTimes, StopReason
 from syscr.ports import Clock
 from syscr.request import CheckpointRequest
@@ -28,49 +28,10 @@ _RETRY_SECONDS = 5.0
 _RETRY_LOOK_SECONDS = 30.0
 _SETTLED_SECONDS = 30.0
 _FAR = 86400.0
-
-
-class OutlookSource(Protocol):
-    """What Slurm has in mind; see ``slurm.outlook.SlurmOutlook``."""
-
-    def look(self, job_id: JobId) -> Outlook:
-        """Return what Slurm has in mind for a job."""
-        ...
-
-    def site_times(self, partition: str) -> SiteTimes:
-        """Return the site's times."""
-        ...
-
-    def is_draining(self, node: str) -> bool:
-        """Whether a node is to take no more jobs."""
-        ...
-
-    def find_stops(self, partition: str) -> tuple[float, int]:
-        """Return the running time of the user's jobs, and how often it was broken off."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a job's keeper shall do.
-
-    Attributes:
-        requeue: Put the job back into the queue after its last image.
-        hold: It then waits for ``scontrol release``.
-        poll_seconds: How often Slurm is asked (drain, preemption, a changed time limit); 0: never.
-        on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
-        total_seconds: Running time of all lives together; 0: without limit.
-        mtbf_seconds: Mean running time between two failures where there is no history.
-        stuck_lives: After so many lives in a row without an image the job is not requeued any more.
-    """
-
-    requeue: bool = True
-    hold: bool = False
-    poll_seconds: float = 120.0
-    on_drain: str = "checkpoint"
-    total_seconds: float = 0.0
-    mtbf_seconds: float = 86400.0
-    stuck_lives: int = 3
+_LOOK_SECONDS = 3.0
+_ANSWER_SECONDS = (
+    4.0  # the launcher waits for 5 s, then the program has its signal (csrc/launcher/agent.c)
+)
 
 
 @dataclass(slots=True)
@@ -122,6 +83,8 @@ class Keeper:
     _is_wanted: bool = False
     _stop: tuple[StopReason, float] | None = None
     _has_drained: bool = False
+    _used_before: float | None = None  # running time of earlier lives; None: not known
+    _overdue: int = 0  # attempts in vain that nothing puts an end to
     _not_before: float = 0.0
     _next_poll: float = 0.0
     _settled_at: float = field(default=-1.0)
@@ -143,7 +106,14 @@ class Keeper:
 
     def keeps_back(self) -> bool:
         """Say whether the program shall not get SIGTERM; called by the firewall's thread."""
+        asked_at = self.clock.monotonic()
         reason = self._judge()
+        took = self.clock.monotonic() - asked_at
+        if reason is not None and took > _ANSWER_SECONDS:
+            log.warning(
+                "SIGTERM (%s): it took %.1f s to find out; the program has got it", reason, took
+            )
+            return False
         if reason is None:
             log.info("SIGTERM is for the program")
             return False
@@ -260,14 +230,14 @@ class Keeper:
         if simulated is not None:
             return simulated
         try:
-            return self._judge_outlook(self.outlook.look(self.job_id))
+            return self._judge_outlook(self.outlook.look(self.job_id, within_seconds=_LOOK_SECONDS))
         except SyscrError as error:
             log.warning("Slurm does not say why the job is to end: %s", error.message)
             return StopReason.TIME_LIMIT if self._seconds_left() <= 0 else None
 
     def _judge_outlook(self, outlook: Outlook) -> StopReason | None:
         life = self.life
-        self._is_requeued = outlook.restart_count > life.restart_count
+        self._is_requeued |= outlook.restart_count > life.restart_count
         return stopping.judge_stop(
             outlook,
             restart_count=life.restart_count,
@@ -295,15 +265,20 @@ class Keeper:
     def _budget_left(self) -> float:
         if not self.policy.total_seconds:
             return _FAR
-        now = self.clock.now()
-        used = sum(
-            ((life.ended_at or now) - life.started_at).total_seconds() for life in self.book.read()
-        )
-        return self.policy.total_seconds - used
+        if self._used_before is None:
+            try:
+                self._used_before = sum_earlier(self.book.read(), self.life)
+            except SyscrError as error:
+                log.warning("the time of earlier lives is not known: %s", error.message)
+        used = (self.clock.now() - self.life.started_at).total_seconds()
+        return self.policy.total_seconds - (self._used_before or 0.0) - used
 
     def _reach_limit(self) -> None:
-        self._not_before = self.clock.monotonic() + max(_RETRY_SECONDS, 2 * self._cost())
-        if self._budget_left() < self._seconds_left():
+        is_budget = self._budget_left() < self._seconds_left()
+        self._overdue = self._overdue + 1 if is_budget or self._seconds_left() <= 0 else 0
+        pause = max(_RETRY_SECONDS, 2 * self._cost()) * 2.0 ** min(self._overdue, 10)
+        self._not_before = self.clock.monotonic() + pause
+        if is_budget:
             self._finish(StopReason.BUDGET, _FAR)
         else:
             self._finish(StopReason.TIME_LIMIT, self._seconds_left())
@@ -372,6 +347,7 @@ class Keeper:
         except SyscrError as error:
             log.warning("%s", error.message)
             return
+        self._is_requeued = True
         self._write(ended_at=self.clock.now(), reason=reason, next_at=None)
 
     def _close(self, reason: StopReason, image: Image) -> None:

@@ -28,14 +28,21 @@ class SlurmOutlook:
     runner: Runner
     timeout_seconds: float
 
-    def look(self, job_id: JobId) -> Outlook:
+    def look(self, job_id: JobId, *, within_seconds: float | None = None) -> Outlook:
         """Return what Slurm has in mind for a job.
+
+        Args:
+            job_id: The job.
+            within_seconds: A shorter limit than that of the other commands; None: the same.
 
         Raises:
             JobNotFoundError, SchedulerUnavailableError and other SchedulerErrors.
         """
         argv = ("squeue", "-h", "-a", "-j", str(job_id), "-O", _FIELDS)
-        return parse_outlook(self._run(argv, f"look up job {job_id}"))
+        completed = self._run(argv, f"look up job {job_id}", within_seconds)
+        if not completed.stdout.strip():
+            raise JobNotFoundError(f"Slurm does not know job {job_id} any more")
+        return parse_outlook(completed)
 
     def site_times(self, partition: str) -> SiteTimes:
         """Return the site's times for jobs of a partition; the defaults where Slurm does not say."""
@@ -63,11 +70,12 @@ class SlurmOutlook:
         completed = self._run((*argv, "-o", "State,ElapsedRaw"), "look up past jobs")
         return parse_stops(completed.stdout)
 
-    def _run(self, argv: tuple[str, ...], what: str) -> Completed:
+    def _run(
+        self, argv: tuple[str, ...], what: str, within_seconds: float | None = None
+    ) -> Completed:
+        limit = min(self.timeout_seconds, within_seconds or self.timeout_seconds)
         try:
-            completed = self.runner.run(
-                argv, timeout_seconds=self.timeout_seconds, env=commands.TIME_ENVIRONMENT
-            )
+            completed = self.runner.run(argv, timeout_seconds=limit, env=commands.TIME_ENVIRONMENT)
         except CommandTimeout as timeout:
             raise SchedulerUnavailableError(f"cannot {what}: {timeout}") from timeout
         if not completed.is_ok:

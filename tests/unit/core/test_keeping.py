@@ -15,11 +15,12 @@ from syscr.errors import (
     StoreFullError,
     SyscrError,
 )
-from syscr.job.ending import EXIT_UNFINISHED, Ender
-from syscr.job.fence import Fence
-from syscr.job.keeper import Keeper, Policy
+from syscr.job.ending import Ender
+from syscr.job.fence import EXIT_UNFINISHED, Fence
+from syscr.job.keeper import Keeper
+from syscr.job.policy import Policy
 from syscr.job.remembered import RememberedScheduler
-from syscr.lives import LifeBook
+from syscr.lives import RECORD, LifeBook, sum_earlier
 from syscr.model import (
     Job,
     JobDetails,
@@ -33,6 +34,8 @@ from syscr.model import (
 )
 from syscr.request import CheckpointRequest
 from syscr.schedule import choose_interval
+from syscr.testing.clock import START
+from syscr.testing.store import FakeStore
 
 
 @dataclass
@@ -59,10 +62,14 @@ class FakeOutlook:
     draining: bool = False
     error: SyscrError | None = None
     looks: int = 0
+    limits: list[float | None] = field(default_factory=list)
+    takes_seconds: float = 0.0
     stops: tuple[float, int] | None = None
 
-    def look(self, _: JobId) -> Outlook:
+    def look(self, _: JobId, *, within_seconds: float | None = None) -> Outlook:
         self.looks += 1
+        self.limits.append(within_seconds)
+        self.world.clock.advance(self.takes_seconds)
         if self.error is not None:
             raise self.error
         return self.found
@@ -296,6 +303,19 @@ def test_sigterm_while_slurm_is_silent_is_for_the_program_unless_the_limit_has_c
     assert bench.keeper.keeps_back()
 
 
+def test_answer_that_comes_too_late_for_the_launcher_ends_nothing(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    bench.outlook.takes_seconds = 4.5
+    assert not bench.keeper.keeps_back()  # the program has the signal by now
+    assert bench.outlook.limits[-1] == 3.0
+    assert bench.wakes == 0
+    bench.outlook.found = Outlook(JobState.RUNNING)
+    bench.outlook.takes_seconds = 0.0
+    bench.go_on(100)
+    assert bench.acts() == []
+
+
 def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Bench) -> None:
     bench.go_on(1)
     bench.keeper.cost_seconds = 100.0
@@ -406,6 +426,46 @@ def test_budget_of_all_lives_ends_the_job_with_an_image_and_a_code_of_its_own() 
     assert bench.life.reason is StopReason.BUDGET
 
 
+def test_end_of_the_budget_that_brings_no_image_is_tried_ever_more_rarely(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(total_seconds=1000.0)
+    bench.world.scheduler.set_state(JOB, JobState.SUSPENDED)  # every attempt is refused
+    bench.go_on(20000)
+    assert 5 < caplog.text.count("total time: no last image") < 16
+
+
+def test_time_of_earlier_lives_that_cannot_be_read_ends_no_agent() -> None:
+    bench = Bench(total_seconds=1000.0)
+    bench.book.begin(
+        Life(4711, 1, "c1", bench.started, ended_at=bench.started + timedelta(seconds=900))
+    )
+    bench.keeper.life = Life(4711, 2, "c1", bench.started)
+    bench.book.begin(bench.keeper.life)
+    bench.outlook.found = Outlook(JobState.RUNNING, restart_count=2)
+    bench.world.home.failures["read_record"] = StoreFullError("I/O error")
+    assert bench.keeper.next_due() >= 0
+    bench.go_on(99)  # it can be read again: 900 s are gone
+    assert bench.acts() == ["dump", "kill", ("leave", EXIT_UNFINISHED)]
+
+
+def test_budget_counts_a_life_without_an_end_up_to_its_image() -> None:
+    image_at = START + timedelta(seconds=40)
+    lives = [Life(1, 0, "c1", START, image_at=image_at), Life(1, 1, "c1", START)]
+    assert sum_earlier(lives, lives[1]) == 40.0
+
+
+def test_job_is_put_back_into_the_queue_once(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(1)
+    bench.keeper.note_image(bench.world.add_image(), 400.0)
+    bench.clock.advance(600)
+    for _ in range(2):
+        assert bench.keeper.keeps_back()
+        bench.go_on(1)
+    assert bench.acts() == ["requeue", "pass on", "pass on"]
+
+
 def test_budget_of_a_step_brings_one_image() -> None:
     bench = Bench(total_seconds=1000.0)
     bench.keeper.ender = None
@@ -418,7 +478,7 @@ def test_copy_that_is_no_longer_the_current_life_ends_itself(bench: Bench) -> No
     assert not fence.check()
     bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
     assert fence.check()
-    assert bench.log[-2:] == ["fenced", ("leave", 0)]
+    assert bench.log[-2:] == ["fenced", ("leave", EXIT_UNFINISHED)]
 
 
 def test_record_that_cannot_be_read_ends_nobody(bench: Bench) -> None:
@@ -470,6 +530,24 @@ def test_simulated_stop_is_believed_until_its_time_is_over(bench: Bench) -> None
     assert not bench.keeper.keeps_back()
     bench.clock.advance(-2)
     assert bench.keeper.keeps_back()
+
+
+def test_record_that_an_older_copy_has_written_over_is_mended(bench: Bench) -> None:
+    old = bench.book.read()
+    life = replace(old[-1], restart_count=1, node="c2")
+    bench.book.begin(life)
+    bench.book.store.write_record(KEY, RECORD, _copy_of_record(bench, old))  # its storage is back
+    fence = Fence(bench.book, life, bench.launcher, 15.0, bench.clock)
+    assert not fence.check()
+    assert bench.book.read() == (*old, life)
+    assert Fence(bench.book, old[-1], bench.launcher, 15.0, bench.clock).check()
+
+
+def _copy_of_record(bench: Bench, lives: tuple[Life, ...]) -> dict[str, object]:
+    book = LifeBook(FakeStore(clock=bench.clock), KEY)
+    for life in lives:
+        book.begin(life)
+    return dict(book.store.read_record(KEY, RECORD) or {})
 
 
 def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:

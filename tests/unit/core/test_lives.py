@@ -40,6 +40,22 @@ def test_newest_life_is_the_current_one(book: LifeBook) -> None:
     assert not book.is_current(FIRST)
 
 
+@pytest.mark.parametrize(
+    ("other", "current"),
+    [
+        (replace(SECOND, restart_count=2), False),
+        (FIRST, True),
+        (replace(SECOND, number=13, restart_count=0, started_at=START + timedelta(hours=1)), False),
+        (replace(SECOND, number=11, restart_count=9, started_at=START), True),
+    ],
+)
+def test_life_that_the_record_lacks_is_current_unless_a_later_one_is_there(
+    book: LifeBook, other: Life, current: bool
+) -> None:
+    book.begin(other)
+    assert book.is_current(SECOND) is current
+
+
 def test_old_life_writes_nothing_any_more(book: LifeBook) -> None:
     book.begin(FIRST)
     book.begin(SECOND)
@@ -94,6 +110,10 @@ def test_entry_that_cannot_be_read_hides_no_other(book: LifeBook, entry: object)
 def test_record_of_another_kind_has_no_lives(book: LifeBook, value: dict[str, object]) -> None:
     book.store.write_record(KEY, RECORD, value)
     assert book.read() == ()
+
+
+def test_note_of_an_end_beyond_the_calendar_is_none() -> None:
+    assert parse_end(f"0 own {10**20}") is None
 
 
 @given(st.text(max_size=40))

@@ -128,6 +128,19 @@ def test_copy_whose_end_nobody_saw_is_told_and_waited_for() -> None:
     assert stage.last.next_at is None
 
 
+def test_life_that_is_ended_while_it_waits_leaves_none_open_behind_it() -> None:
+    stage = Stage(replace(LAST, image_at=START + timedelta(seconds=90)))
+
+    def die(seconds: float) -> None:  # noqa: ARG001 - as the clock has it
+        raise KeyboardInterrupt
+
+    stage.clock.sleep = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stage.start()
+    assert stage.last.reason is StopReason.LOST
+    assert stage.last.ended_at == START + timedelta(seconds=90)
+
+
 def test_end_that_comes_while_we_wait_is_the_end() -> None:
     stage = Stage()
     stage.clock.sleep = lambda seconds: stage.end(f"768 own {ENDED}")  # type: ignore[method-assign]
