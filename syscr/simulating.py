@@ -44,7 +44,7 @@ class Simulator:
         preflight.check_owner(job, self.uid, self.user_name)
         preflight.check_state(job, "simulate")
         book = self._find_book(job, target)
-        before = book.read()[-1]
+        before = self._find_current(book, target)
         if cause == "node-failure":
             self.scheduler.signal(job.job_id, "KILL")
             self.scheduler.requeue(job.job_id)
@@ -69,19 +69,30 @@ class Simulator:
     def _find_book(self, job: Job, target: Target) -> LifeBook:
         book = self.locator.find_book(target, job.number)
         if book is None or target.step not in {None, "batch"}:
-            raise OperationUnsupportedError(
-                f"job {target} does not keep itself alive: it was not submitted with --checkpoint "
-                "or --total-time; it runs on",
-                hint="submit it with: syscr sbatch --checkpoint=INTERVAL SCRIPT",
-            )
+            raise _build_refusal(target)
         return book
+
+    def _find_current(self, book: LifeBook, target: Target) -> Life:
+        lives = book.read()
+        if not lives:
+            raise _build_refusal(target)
+        return lives[-1]
 
     def _has_ended(self, book: LifeBook, before: Life, job: Job) -> bool:
         state = self.scheduler.get_job(job.job_id).state
         if state is JobState.RUNNING:
             life = _find(book, before)
-            return bool(life.note and life.note != before.note)
+            is_older = life.ended_at is not None and not book.is_current(before)
+            return is_older or bool(life.note and life.note != before.note)
         return state is not JobState.COMPLETING
+
+
+def _build_refusal(target: Target) -> OperationUnsupportedError:
+    return OperationUnsupportedError(
+        f"job {target} does not keep itself alive: it was not submitted with --checkpoint "
+        "or --total-time; it runs on",
+        hint="submit it with: syscr sbatch --checkpoint=INTERVAL SCRIPT",
+    )
 
 
 def _run_folder(life: Life) -> str:

@@ -8,6 +8,7 @@ abstract socket, whose name is in the task's private folder, and a file for the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -43,6 +44,7 @@ PERIODIC = "periodic"
 _REQUEST_BYTES = 1 << 16
 _FAR_SECONDS = 86400.0
 _UNKNOWN_SECONDS = 3600.0
+_FAULT_SECONDS = 5.0
 _WAKE = b'{"wake": true}'
 
 
@@ -171,7 +173,9 @@ class Agent:
 
         def wake() -> None:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
-                link.sendto(_WAKE, name)
+                link.setblocking(False)
+                with contextlib.suppress(BlockingIOError):  # its queue is full: it will not sleep
+                    link.sendto(_WAKE, name)
 
         watch: Watch | None = None
         watch = self.build_watch(lambda: self._take(None, watch), wake)
@@ -183,7 +187,7 @@ class Agent:
             due = self._find_due(past, watch)
             wanted = self._wait(link, past, watch)
             if watch is not None and (wanted is None or "wake" in wanted):
-                watch.act()
+                self._act(watch)
             started = self.clock.monotonic()
             is_due = wanted is None and started >= due
             if (wanted is None or "wake" in wanted) and not is_due:
@@ -192,6 +196,14 @@ class Agent:
             if is_due:
                 took = self.clock.monotonic() - started
                 past = Past(started, took, 0 if ok else past.failures + 1)
+
+    def _act(self, watch: Watch) -> None:
+        """Let the watch do what is due; a fault of ours must not end what keeps the job alive."""
+        try:
+            watch.act()
+        except Exception:
+            log.exception("fault in syscr")
+            self.clock.sleep(_FAULT_SECONDS)  # it may still be due
 
     def _find_due(self, past: Past, watch: Watch | None) -> float:
         """Return when the next periodic checkpoint is due, and write it down."""
@@ -266,8 +278,12 @@ class Agent:
 
     def _answer(self, wanted: Mapping[str, object], answer: Mapping[str, object]) -> None:
         name = str(wanted.get("reply") or "")
-        if name and "/" not in name:
+        if not name or "/" in name:
+            return
+        try:
             _write(Path(self.request.run_dir, name), json.dumps(answer))
+        except (OSError, ValueError) as error:
+            log.warning("cannot answer the request of the job in '%s': %s", name, error)
 
 
 def _read_wanted(

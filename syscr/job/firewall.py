@@ -49,15 +49,17 @@ class Firewall:
                 return
             if not packet:
                 return  # the launcher has gone
-            if packet[0] != signal.SIGTERM:
-                self._on_own_signal()
-                continue
+            is_question = packet[0] == signal.SIGTERM
+            keeps = False
             try:
-                keeps = self._keeps_back()
+                if is_question:
+                    keeps = self._keeps_back()
+                else:
+                    self._on_own_signal()
             except Exception:
-                log.exception("fault in syscr; the program gets the signal")
-                keeps = False
-            self._answer(b"h" if keeps else b"f")
+                log.exception("fault in syscr; the program gets SIGTERM")
+            if is_question:
+                self._answer(b"h" if keeps else b"f")
 
     def _answer(self, word: bytes) -> None:
         try:

@@ -12,7 +12,6 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from syscr.clock import SystemClock
@@ -247,7 +246,8 @@ class TaskRunner:
         from syscr.job.beginning import end_last_life  # only for a job that has lived before
 
         if store.read_record(key, decision_name(place.number, place.restart_count)) is None:
-            may_give_back = options.restart_dir is None
+            # of several tasks one alone would end, and the others wait for it
+            may_give_back = options.restart_dir is None and place.task_count == 1
         else:
             may_give_back = False  # somebody wants it to go on
         code = end_last_life(
@@ -324,7 +324,7 @@ class TaskRunner:
             task_count=place.task_count,
             run_dir=store.folder_path(key, _run_folder(place)),
             argv=options.command,
-            started_at=format_time(datetime.now(UTC)),
+            started_at=format_time(self.clock.now()),
         )
 
     def _launch(

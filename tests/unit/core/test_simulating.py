@@ -13,7 +13,7 @@ from syscr.errors import (
     RestartTimeoutError,
     SchedulerDeniedError,
 )
-from syscr.lives import LifeBook
+from syscr.lives import RECORD, LifeBook
 from syscr.model import JobState, Life, StopReason, Target
 
 
@@ -72,6 +72,30 @@ def test_job_that_does_not_end_is_reported_with_where_to_look(alive: World) -> N
     with pytest.raises(RestartTimeoutError, match="RUNNING") as caught:
         alive.manager.simulate(TARGET, "timeout", wait_seconds=5.0)
     assert "agent.log" in caught.value.hint
+
+
+def test_job_that_runs_again_already_has_ended_its_life(alive: World) -> None:
+    book = LifeBook(alive.home, KEY)
+    sleep = alive.clock.sleep
+
+    def live_on(seconds: float) -> None:
+        sleep(seconds)
+        book.close(replace(book.read()[0], ended_at=alive.clock.now(), image_id="a"))
+        book.begin(Life(4711, 1, "c2", alive.clock.now()))
+
+    alive.clock.sleep = live_on  # type: ignore[method-assign]
+    result = alive.manager.simulate(TARGET, "timeout")
+    assert (result.life.restart_count, result.life.image_id, result.job_state) == (
+        0,
+        "a",
+        "RUNNING",
+    )
+
+
+def test_record_of_lives_that_has_none_is_no_job_that_goes_on(alive: World) -> None:
+    alive.home.write_record(KEY, RECORD, {"lives": []})
+    with pytest.raises(OperationUnsupportedError, match="--checkpoint"):
+        alive.manager.simulate(TARGET, "timeout")
 
 
 def test_job_that_cannot_go_on_is_left_alone() -> None:

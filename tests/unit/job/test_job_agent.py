@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -265,6 +266,61 @@ def test_garbage_and_a_reply_outside_of_the_folder_are_ignored(world: World) -> 
             link.sendto(json.dumps({"reply": "../../escaped"}).encode(), address)
     assert world.attempts == 1
     assert [path.name for path in world.run_dir.iterdir()] == ["agent"]
+
+
+@pytest.mark.parametrize("reply", [".", "..", "a\0b", "x" * 300])
+def test_answer_that_cannot_be_written_ends_no_agent(world: World, reply: str) -> None:
+    world.stop_after = 2
+    with running(world.agent(3600.0)):
+        wait_for_socket(world)
+        address = b"\0" + (world.run_dir / "agent").read_bytes()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            for _ in range(2):
+                link.sendto(json.dumps({"reply": reply}).encode(), address)
+    assert world.attempts == 2
+
+
+@dataclass
+class BrokenWatch:
+    """A watch with a fault, due at once; it asks for an image when it is called again.
+
+    Attributes:
+        take: Takes an image.
+        wake: Wakes the agent.
+    """
+
+    take: Callable[[], bool]
+    wake: Callable[[], None]
+    acts: int = 0
+
+    def next_due(self) -> float:
+        return 0.0
+
+    def act(self) -> None:
+        self.acts += 1
+        if self.acts == 1:
+            for _ in range(1000):
+                self.wake()  # more than its queue holds
+            raise ZeroDivisionError
+        self.take()
+
+    def choose_interval(self) -> float:
+        return 3600.0
+
+    def note_image(self, image: Image, took_seconds: float) -> None:
+        pass
+
+    def note_next(self, at: datetime | None) -> None:
+        pass
+
+
+def test_fault_of_the_watch_and_a_full_queue_end_no_agent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syscr.job.agent._FAULT_SECONDS", 0.0)
+    with running(replace(world.agent(3600.0), build_watch=BrokenWatch)):
+        pass
+    assert world.attempts == 1
 
 
 def test_request_comes_back_as_it_was() -> None:

@@ -159,6 +159,15 @@ def test_fault_while_deciding_keeps_nothing_back() -> None:
         assert launcher.recv(16) == b"f\x0f"
 
 
+def test_fault_at_a_signal_of_its_own_leaves_the_next_question_answered() -> None:
+    launcher, agent = connect()
+    with launcher, agent:
+        Firewall(agent, lambda: True, unexpected).start()
+        launcher.send(b"\x0a")
+        launcher.send(b"\x0f")
+        assert launcher.recv(16) == b"h\x0f"
+
+
 def test_launcher_that_goes_ends_the_thread_and_nothing_else() -> None:
     launcher, agent = connect()
     with agent:

@@ -131,7 +131,7 @@ def test_copy_whose_end_nobody_saw_is_told_and_waited_for() -> None:
 def test_life_that_is_ended_while_it_waits_leaves_none_open_behind_it() -> None:
     stage = Stage(replace(LAST, image_at=START + timedelta(seconds=90)))
 
-    def die(seconds: float) -> None:  # noqa: ARG001 - as the clock has it
+    def die(seconds: float) -> None:
         raise KeyboardInterrupt
 
     stage.clock.sleep = die  # type: ignore[method-assign]
@@ -180,3 +180,12 @@ def test_task_of_a_finished_program_ends_with_its_code(job: Job) -> None:
     with pytest.raises(SystemExit) as ended:
         job.run(AGAIN, interval_seconds=60.0)
     assert ended.value.code == 3
+
+
+def test_task_of_several_goes_on_with_the_others(job: Job) -> None:
+    place = PLACE._replace(task_count=2)
+    job.run(interval_seconds=60.0)
+    Path(job.directory, "12.ckpt", "run", "12.0.0", "end").write_text(f"768 own {ENDED}\n")
+    job.run(place._replace(restart_count=1), interval_seconds=60.0)
+    last, current = LifeBook(job.store, KEY).read()
+    assert (last.exit_code, current.restart_count) == (3, 1)
