@@ -44,7 +44,7 @@ class Simulator:
         preflight.check_owner(job, self.uid, self.user_name)
         preflight.check_state(job, "simulate")
         book = self._find_book(job, target)
-        before = self._find_current(book, target)
+        before = book.read()[-1]
         if cause == "node-failure":
             self.scheduler.signal(job.job_id, "KILL")
             self.scheduler.requeue(job.job_id)
@@ -69,14 +69,12 @@ class Simulator:
     def _find_book(self, job: Job, target: Target) -> LifeBook:
         book = self.locator.find_book(target, job.number)
         if book is None or target.step not in {None, "batch"}:
-            raise _build_refusal(target)
+            raise OperationUnsupportedError(
+                f"job {target} does not keep itself alive: it was not submitted with --checkpoint "
+                "or --total-time; it runs on",
+                hint="submit it with: syscr sbatch --checkpoint=INTERVAL SCRIPT",
+            )
         return book
-
-    def _find_current(self, book: LifeBook, target: Target) -> Life:
-        lives = book.read()
-        if not lives:
-            raise _build_refusal(target)
-        return lives[-1]
 
     def _has_ended(self, book: LifeBook, before: Life, job: Job) -> bool:
         state = self.scheduler.get_job(job.job_id).state
@@ -85,14 +83,6 @@ class Simulator:
             is_older = life.ended_at is not None and not book.is_current(before)
             return is_older or bool(life.note and life.note != before.note)
         return state is not JobState.COMPLETING
-
-
-def _build_refusal(target: Target) -> OperationUnsupportedError:
-    return OperationUnsupportedError(
-        f"job {target} does not keep itself alive: it was not submitted with --checkpoint "
-        "or --total-time; it runs on",
-        hint="submit it with: syscr sbatch --checkpoint=INTERVAL SCRIPT",
-    )
 
 
 def _run_folder(life: Life) -> str:

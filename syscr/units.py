@@ -112,9 +112,13 @@ def format_interval(seconds: float) -> str:
     """Write the time between two checkpoints as ``parse_interval`` reads it; parts of a second round up.
 
     Example:
+        >>> format_interval(AUTO_INTERVAL)
+        'auto'
         >>> format_interval(1800), format_interval(90.5), format_interval(0.2)
         ('30', '1:31', '0:01')
     """
+    if seconds == AUTO_INTERVAL:
+        return "auto"
     minutes, rest = divmod(math.ceil(seconds), 60)
     return f"{minutes}:{rest:02}" if rest else str(minutes)
 

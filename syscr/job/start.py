@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -120,6 +121,8 @@ class TaskStarter:
             task=wire.encode_task_spec(replace(spec, argv=())),
             total_seconds=keeping.total_seconds,
         )
+        with contextlib.suppress(OSError):  # another 'syscr run' of this script has left it
+            Path(end_path(spec)).unlink()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             pid = start_sidecar(

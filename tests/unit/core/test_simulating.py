@@ -13,7 +13,7 @@ from syscr.errors import (
     RestartTimeoutError,
     SchedulerDeniedError,
 )
-from syscr.lives import RECORD, LifeBook
+from syscr.lives import LifeBook
 from syscr.model import JobState, Life, StopReason, Target
 
 
@@ -90,12 +90,6 @@ def test_job_that_runs_again_already_has_ended_its_life(alive: World) -> None:
         "a",
         "RUNNING",
     )
-
-
-def test_record_of_lives_that_has_none_is_no_job_that_goes_on(alive: World) -> None:
-    alive.home.write_record(KEY, RECORD, {"lives": []})
-    with pytest.raises(OperationUnsupportedError, match="--checkpoint"):
-        alive.manager.simulate(TARGET, "timeout")
 
 
 def test_job_that_cannot_go_on_is_left_alone() -> None:

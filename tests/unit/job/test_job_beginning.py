@@ -189,3 +189,11 @@ def test_task_of_several_goes_on_with_the_others(job: Job) -> None:
     job.run(place._replace(restart_count=1), interval_seconds=60.0)
     last, current = LifeBook(job.store, KEY).read()
     assert (last.exit_code, current.restart_count) == (3, 1)
+
+
+def test_end_of_another_program_of_the_script_is_not_taken_for_its_own(job: Job) -> None:
+    job.run(interval_seconds=60.0)
+    end = Path(job.directory, "12.ckpt", "run", "12.0.0", "end")
+    end.write_text(f"0 own {ENDED}\n")
+    job.run(interval_seconds=60.0)
+    assert not end.exists()

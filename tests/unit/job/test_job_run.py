@@ -30,6 +30,7 @@ from syscr.job.run import _FIRST_WAIT_SECONDS, _PURPOSE, _WAIT_SECONDS
 from syscr.model import FileState, HostFacts
 from syscr.ports import LaunchPlan, Store, StoreKey
 from syscr.testing.backend import IMAGE_FILE, FakeBackend
+from syscr.units import AUTO_INTERVAL
 
 KEY = StoreKey("12")
 
@@ -571,8 +572,11 @@ def test_script_of_the_spool_directory_runs_as_a_copy_and_its_options_are_record
         job.run(AGAIN, command=(str(spool),), keep_script=True)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(4.0, "0:04"), (0.2, "0:01"), (3661.0, "61:01")])
-def test_recorded_interval_keeps_its_seconds(
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.0, "0:04"), (0.2, "0:01"), (3661.0, "61:01"), (AUTO_INTERVAL, "auto")],
+)
+def test_recorded_interval_is_the_one_that_was_asked_for(
     job: Job, tmp_path: Path, seconds: float, text: str
 ) -> None:
     spool = tmp_path / "slurm_script"
