@@ -24,18 +24,12 @@ _OURS = (
         "auto, criu or dmtcp; the configured one otherwise (SYSCR_BACKEND).",
     ),
 )
+_INTERVAL = (
+    "--checkpoint INTERVAL",
+    "Time between two checkpoints that the job takes by itself, in Slurm's time format: a bare number"
+    " is minutes; auto: as is best for it; none otherwise.",
+)
 _STARTING = (
-    *_OURS,
-    (
-        "--checkpoint INTERVAL",
-        "Time between two checkpoints that the job takes by itself, in Slurm's time format: a bare number"
-        " is minutes; none otherwise.",
-    ),
-    (
-        "--total-time TIME",
-        "Running time of all lives of the job together, in Slurm's time format; then it ends, with a last image."
-        " No limit otherwise.",
-    ),
     (
         "--on-bad-image WHAT",
         "fresh or fail: what the job does where Slurm starts it again and none of its images is intact; the"
@@ -46,6 +40,26 @@ _STARTING = (
         "Continue from this image, or from the newest good one of this .ckpt folder, instead of from the"
         " beginning.",
     ),
+)
+_BATCH = (
+    *_OURS,
+    _INTERVAL,
+    (
+        "--total-time TIME",
+        "Running time of all lives of the job together, in Slurm's time format; then it ends, with a last image."
+        " No limit otherwise.",
+    ),
+    *_STARTING,
+)
+_STEP = (
+    *_OURS,
+    _INTERVAL,
+    (
+        "--total-time TIME",
+        "Running time of all lives of the step together, in Slurm's time format; then it takes an image, and runs"
+        " on. No limit otherwise.",
+    ),
+    *_STARTING,
 )
 _METAVAR = "[SLURM OPTIONS] [OPTIONS] {}"
 
@@ -66,8 +80,10 @@ sbatch = _pass(
     About(
         summary="Submit a batch script so that it can be checkpointed",
         effect="The script is submitted unchanged, #SBATCH lines included, and runs under the launcher of"
-        " syscr. All of Slurm's options keep their meaning; global options of syscr stand before 'sbatch'.",
-        extra=(("Options of syscr", _STARTING),),
+        " syscr. With --checkpoint or --total-time it goes back into the queue, with a last image, when Slurm stops"
+        " it (agent.at_stop). All of Slurm's options keep their meaning; global options of syscr stand before"
+        " 'sbatch'.",
+        extra=(("Options of syscr", _BATCH),),
         examples=(
             ("syscr sbatch --checkpoint-dir=/scratch/ckpt -n1 job.sh", "submit job.sh"),
             (
@@ -85,7 +101,7 @@ srun = _pass(
         summary="Start a job step so that it can be checkpointed",
         effect="Each task of the step runs under the launcher of syscr. All of Slurm's options keep their"
         " meaning; global options of syscr stand before 'srun'.",
-        extra=(("Options of syscr", _STARTING),),
+        extra=(("Options of syscr", _STEP),),
         examples=(
             ("syscr srun -N2 -n4 ./solver input", "a step of four tasks on two nodes"),
             ("syscr checkpoint 4711.0", "later, from anywhere: write an image of that step"),
