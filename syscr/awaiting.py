@@ -18,7 +18,7 @@ _FIRST_KICK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class NextLife:
     """One life of a job that continues from an image.
 
     Attributes:
@@ -50,7 +50,7 @@ class Waiter:
 
     scheduler: Scheduler
     clock: Clock
-    life: Life
+    life: NextLife
     _ready: set[int] = field(default_factory=set)
     _job: Job | None = None
     _silence: SchedulerUnavailableError | None = None

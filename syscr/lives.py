@@ -58,15 +58,21 @@ class LifeBook:
         lives = [life if _is_same(one, life) else one for one in self.read()]
         self._write(lives)
 
-    def announce(self, reason: StopReason, until: datetime) -> None:
-        """Say why the job is about to get a signal that Slurm has not sent; for ``syscr simulate``."""
-        value = {"reason": str(reason), "until": format_time(until)}
+    def announce(self, life: Life, reason: StopReason, until: datetime) -> None:
+        """Say why a life is about to get a signal that Slurm has not sent; for ``syscr simulate``."""
+        value = {"life": _name(life), "reason": str(reason), "until": format_time(until)}
         self.store.write_record(self.key, SIMULATE, value)
 
-    def read_announced(self, now: datetime) -> StopReason | None:
-        """Return what ``announce`` has said, while it is to be believed."""
+    def withdraw(self) -> None:
+        """Take back what ``announce`` has said: the next signal is Slurm's."""
+        self.store.write_record(self.key, SIMULATE, {})
+
+    def read_announced(self, life: Life, now: datetime) -> StopReason | None:
+        """Return what ``announce`` has said of a life, while it is to be believed."""
         try:
             record = self.store.read_record(self.key, SIMULATE) or {}
+            if record.get("life") != _name(life):
+                return None
             if parse_time(str(record.get("until", ""))) >= now:
                 return StopReason(str(record.get("reason")))
         except (SyscrError, ValueError):
@@ -99,6 +105,10 @@ class LifeBook:
 
 def _is_same(one: Life, other: Life) -> bool:
     return (one.number, one.restart_count) == (other.number, other.restart_count)
+
+
+def _name(life: Life) -> str:
+    return f"{life.number}.{life.restart_count}"
 
 
 def _is_later(one: Life, other: Life) -> bool:

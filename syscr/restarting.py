@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from syscr.awaiting import Life, Waiter
+from syscr.awaiting import NextLife, Waiter
 from syscr.dumping import Progress
 from syscr.errors import (
     JobNotFoundError,
@@ -107,7 +107,7 @@ class Restarter:
         else:
             job_id = job.job_id
         how = "requeued" if by_requeue else "submitted"
-        life = Life(job_id, key, restart_count, home, image, how)
+        life = NextLife(job_id, key, restart_count, home, image, how)
         result = Waiter(self.scheduler, self.clock, life).wait(request.wait_seconds, progress)
         return replace(
             result,

@@ -50,7 +50,7 @@ class Simulator:
             self.scheduler.requeue(job.job_id)
         else:
             until = self.clock.now() + _BELIEVED
-            book.announce(_REASONS[cause], until)
+            book.announce(before, _REASONS[cause], until)
             self.scheduler.signal(job.job_id, "TERM")
         wait_until(
             self.clock,

@@ -19,6 +19,9 @@ from syscr.ports import Clock
 
 log = logging.getLogger(__name__)
 
+_AGAIN_SECONDS = 1.0
+_INSIST_SECONDS = 600.0
+
 EXIT_UNFINISHED = 75
 """Exit code of a job, or a copy of one, that has not come to its end; EX_TEMPFAIL of sysexits.h."""
 
@@ -64,13 +67,26 @@ class Fence:
             if self.book.is_current(self.life):
                 self.book.ensure(self.life)
                 return False
-            log.warning("there is a newer life of this job: this copy ends")
-            self.launcher.kill(FENCED)
-            self.launcher.leave(EXIT_UNFINISHED)  # if Slurm ever hears of it: it is not done
         except SyscrError as error:
             log.warning("%s", error.message)
             return False
-        return True
+        log.warning("there is a newer life of this job: this copy ends")
+        return self._end()
+
+    def _end(self) -> bool:
+        """End this copy; the launcher refuses while a dump keeps the program still, so it is asked until then."""
+        deadline = self.clock.monotonic() + _INSIST_SECONDS
+        while True:
+            try:
+                self.launcher.kill(FENCED)
+                self.launcher.leave(EXIT_UNFINISHED)  # if Slurm ever hears of it: it is not done
+            except SyscrError as error:
+                log.warning("%s", error.message)
+                if self.clock.monotonic() >= deadline:
+                    return False
+                self.clock.sleep(_AGAIN_SECONDS)
+            else:
+                return True
 
     def _serve(self) -> None:
         while True:

@@ -82,6 +82,7 @@ class Keeper:
     _resident_bytes: int = 0
     _is_wanted: bool = False
     _stop: tuple[StopReason, float] | None = None
+    _is_simulated: bool = False
     _has_drained: bool = False
     _used_before: float | None = None  # running time of earlier lives; None: not known
     _overdue: int = 0  # attempts in vain that nothing puts an end to
@@ -185,6 +186,9 @@ class Keeper:
         finally:
             self._stop = None
             self._taken_for = self._end_at  # Slurm does not ask twice
+            if self._is_simulated:
+                self._is_simulated = False
+                self.book.withdraw()
 
     def _poll(self) -> None:
         outlook = self._look()
@@ -221,13 +225,16 @@ class Keeper:
             log.info("Slurm does not say what it has in mind: %s", error.message)
             return None
         self._end_at = outlook.end_at
+        if outlook.end_at is not None and outlook.preempted_at is None:  # it may have been changed
+            self._limit_seconds = (outlook.end_at - self.life.started_at).total_seconds()
         every = stopping.find_poll(self.policy.poll_seconds, self._cost(), self._site)
         self._next_poll = self.clock.monotonic() + (every or _FAR)
         return outlook
 
     def _judge(self) -> StopReason | None:
-        simulated = self.book.read_announced(self.clock.now())
+        simulated = self.book.read_announced(self.life, self.clock.now())
         if simulated is not None:
+            self._is_simulated = True
             return simulated
         try:
             return self._judge_outlook(self.outlook.look(self.job_id, within_seconds=_LOOK_SECONDS))
@@ -304,13 +311,13 @@ class Keeper:
             else:
                 if self.take():
                     self._taken_for = self._end_at
-                self._remark(
-                    f"{reason}: the job cannot be requeued; bring it back with 'syscr restart'"
-                )
                 if reason is StopReason.BUDGET:
-                    self.policy = replace(
-                        self.policy, total_seconds=0.0
-                    )  # it is spent; once is enough
+                    self._remark(f"{reason}: it is used up; the step runs on")
+                    self.policy = replace(self.policy, total_seconds=0.0)  # once is enough
+                else:
+                    self._remark(
+                        f"{reason}: the job cannot be requeued; bring it back with 'syscr restart'"
+                    )
         except SyscrError as error:
             self._remark(f"{reason}: no last image: {error.message}")
             self._requeue_older(reason, requeue=requeue)

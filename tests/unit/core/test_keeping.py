@@ -43,8 +43,12 @@ class FakeLauncher:
     """The launcher of the task."""
 
     log: list[object]
+    refusals: int = 0
 
     def kill(self, how: str = "image") -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise CheckpointError("busy with another checkpoint")
         self.log.append("kill" if how == "image" else how)
 
     def leave(self, exit_code: int) -> None:
@@ -231,6 +235,16 @@ def test_limit_that_was_raised_meanwhile_is_noticed(bench: Bench) -> None:
     bench.set_limit(6000)
     bench.go_on(5000)
     assert bench.acts() == []
+
+
+def test_lead_is_that_of_the_limit_that_was_raised(bench: Bench) -> None:
+    bench.set_limit(60)
+    bench.go_on(10)
+    bench.set_limit(36000)
+    bench.go_on(35980)
+    assert bench.acts() == ENDED
+    assert bench.life.ended_at is not None
+    assert (bench.life.ended_at - bench.started).total_seconds() == pytest.approx(35970, abs=5)
 
 
 def test_job_without_a_limit_is_left_alone(bench: Bench) -> None:
@@ -471,6 +485,7 @@ def test_budget_of_a_step_brings_one_image() -> None:
     bench.keeper.ender = None
     bench.go_on(5000)
     assert len(bench.takes) == 1
+    assert bench.life.note == "total time: it is used up; the step runs on"
 
 
 def test_copy_that_is_no_longer_the_current_life_ends_itself(bench: Bench) -> None:
@@ -525,7 +540,9 @@ def test_slurm_that_does_not_answer_is_asked_again_soon(bench: Bench) -> None:
 
 def test_simulated_stop_is_believed_until_its_time_is_over(bench: Bench) -> None:
     bench.go_on(1)
-    bench.book.announce(StopReason.PREEMPTION, bench.clock.now() + timedelta(seconds=60))
+    bench.book.announce(
+        bench.life, StopReason.PREEMPTION, bench.clock.now() + timedelta(seconds=60)
+    )
     bench.clock.advance(61)
     assert not bench.keeper.keeps_back()
     bench.clock.advance(-2)
@@ -548,6 +565,29 @@ def _copy_of_record(bench: Bench, lives: tuple[Life, ...]) -> dict[str, object]:
     for life in lives:
         book.begin(life)
     return dict(book.store.read_record(KEY, RECORD) or {})
+
+
+def test_simulated_stop_is_believed_once_and_of_this_life_only(bench: Bench) -> None:
+    bench.go_on(1)
+    until = bench.clock.now() + timedelta(seconds=60)
+    bench.book.announce(Life(4711, 7, "c1", bench.started), StopReason.PREEMPTION, until)
+    assert not bench.keeper.keeps_back()
+    bench.book.announce(bench.life, StopReason.PREEMPTION, until)
+    bench.keeper.cost_seconds = 1000.0  # no time: it runs on
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["pass on"]
+    assert not bench.keeper.keeps_back()  # this one is from scancel
+
+
+def test_copy_in_the_middle_of_a_dump_ends_right_after_it(bench: Bench) -> None:
+    bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
+    bench.launcher.refusals = 3
+    fence = Fence(bench.book, bench.keeper.life, bench.launcher, 15.0, bench.clock)
+    assert fence.check()
+    assert bench.clock.sleeps == [1.0] * 3
+    bench.launcher.refusals = 10**6
+    assert not fence.check()  # and not for ever; the next look asks again
 
 
 def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:

@@ -26,6 +26,11 @@ def alive() -> World:
     return world
 
 
+def read_announced(world: World) -> StopReason | None:
+    book = LifeBook(world.home, KEY)
+    return book.read_announced(book.read()[-1], world.clock.now())
+
+
 def answer(world: World, **changes: object) -> None:
     """Let the agent do something as soon as the caller waits."""
     book = LifeBook(world.home, KEY)
@@ -51,7 +56,7 @@ def test_agent_takes_the_signal_for_what_is_simulated(
     result = alive.manager.simulate(TARGET, cause)
     assert (result.cause, result.life.reason, result.life.image_id) == (cause, reason, "a")
     assert ("signal", JOB, "TERM") in alive.log
-    assert LifeBook(alive.home, KEY).read_announced(alive.clock.now()) is reason
+    assert read_announced(alive) is reason
 
 
 def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:
@@ -60,7 +65,7 @@ def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:
     acts = [act for act in alive.log if isinstance(act, tuple) and act[0] in {"signal", "requeue"}]
     assert [act[0] for act in acts] == ["signal", "requeue"]
     assert acts[0][2] == "KILL"
-    assert LifeBook(alive.home, KEY).read_announced(alive.clock.now()) is None
+    assert read_announced(alive) is None
 
 
 def test_remark_of_the_agent_ends_the_waiting(alive: World) -> None:
