@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,8 +141,12 @@ class LauncherControl:
         """Send one request and return the whole reply."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-                link.settimeout(_CONNECT_SECONDS)
+                # Strangers may have filled the queue of the socket: a connect that must not block fails at
+                # once then (unix(7), EAGAIN), one with a limit of the kernel's waits for its turn.
+                limit = struct.pack("ll", int(_CONNECT_SECONDS), 0)
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
                 link.connect(b"\0" + self.spec.control.encode())
+                link.settimeout(_CONNECT_SECONDS)
                 self._check_peer(link)
                 link.sendall(request)
                 link.settimeout(timeout_seconds)

@@ -44,6 +44,23 @@ class FakeLauncher:
         self._threads.append(thread)
         return self.control
 
+    def refuse(self, count: int) -> None:
+        """Take the next connections and close them."""
+        for _ in range(count):
+            self._listener.accept()[0].close()
+
+    def plays_after(self, first: threading.Thread, script: bytes) -> LauncherControl:
+        """Answer the next connection once something else is done."""
+
+        def serve() -> None:
+            first.join(20)
+            self._serve(script)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+        return self.control
+
     def close(self) -> None:
         self._listener.close()
         for thread in self._threads:
@@ -75,6 +92,22 @@ def launcher() -> Iterator[FakeLauncher]:
 def run_tool(task: LauncherControl) -> object:
     done = task.run_inside(["/bin/criu", "a b", "\udcff"], timeout_seconds=1.5, hold_seconds=30)
     return (done.exit_code, done.signal, done.stderr)
+
+
+def test_queue_that_strangers_have_filled_is_waited_for(launcher: FakeLauncher) -> None:
+    name = b"\0" + launcher.control.spec.control.encode()
+    strangers: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                link = stack.enter_context(socket.socket(socket.AF_UNIX))
+                link.setblocking(False)
+                link.connect(name)
+                strangers.append(link)
+        assert strangers
+        later = threading.Timer(0.1, launcher.refuse, [len(strangers)])
+        later.start()
+        assert launcher.plays_after(later, b"state running 77\n").state() == "running"
 
 
 def test_requests_are_what_the_launcher_reads(launcher: FakeLauncher) -> None:
