@@ -36,11 +36,13 @@ class Herd:
         work: Where they live.
         steps: Steps of each program.
         jobs: Job id -> name of its files.
+        hurried: Job id -> when Slurm was last asked to start it at once.
     """
 
     work: Work
     steps: int
     jobs: dict[str, str] = field(default_factory=dict)
+    hurried: dict[str, float] = field(default_factory=dict)
 
     def submit(self, count: int, *options: str) -> None:
         """Submit jobs, of both backends in turn."""
@@ -61,7 +63,9 @@ class Herd:
         waiting = self.work.run("squeue", "-h", "--me", "-t", "PD", "-o", "%A %r", check=False)
         for line in waiting.stdout.splitlines():
             job, _, reason = line.partition(" ")
-            if job in self.jobs and reason == "BeginTime":
+            now = time.monotonic()
+            if job in self.jobs and reason == "BeginTime" and now > self.hurried.get(job, 0) + 8:
+                self.hurried[job] = now  # asked again and again it would never start
                 self.work.run("scontrol", "update", f"JobId={job}", "StartTime=now+2", check=False)
             if job in self.jobs and "held" in reason.lower():
                 self.work.run("scontrol", "release", job, check=False)
