@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from cluster_support import Backend, Cluster, Work
@@ -245,6 +247,39 @@ def test_five_minutes_of_work_under_a_limit_of_one(work: Work) -> None:
     print(f"\n{herd.report()}")
     for job in herd.jobs:
         assert len(work.syscr("status", job).data["jobs"][0]["lives"]) <= 8
+
+
+@pytest.mark.timeout(0)
+def test_plain_function_of_submitit_outlives_its_limit(work: Work, tmp_path: Path) -> None:
+    """Submitted by submitit itself, unchanged, to Slurm's own ``sbatch`` with the SPANK plugin."""
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+    ]
+    subprocess.run([*pip, "submitit", "cloudpickle", "typing_extensions"], check=True, timeout=120)
+    packed = subprocess.run(["tar", "c", "site"], cwd=tmp_path, capture_output=True, check=True)
+    work.run("tar", "x", stdin=packed.stdout)
+    program = work.add_program("plain_function.py")
+    words = (work.path, "150")
+    paths = {"PYTHONPATH": f"{work.path}/site:{work.path}"}
+    job = work.run("python3", program, "submit", *words, env=paths).stdout.strip()
+    herd = Herd(work, 0, {job: "plain"})
+
+    def is_over() -> bool:
+        herd.hurry()
+        return work.cluster.job(job).is_final
+
+    work.cluster.wait_for(is_over, f"job {job} has ended", 900)
+    result = work.run("python3", program, "result", *words, job, env=paths).stdout
+    assert result == work.run("python3", program, "here", *words).stdout
+    print(f"\n{herd.report()}")
+    assert len(work.syscr("status", job).data["jobs"][0]["lives"]) >= 3
 
 
 @pytest.mark.timeout(0)
