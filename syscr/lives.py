@@ -7,7 +7,7 @@ last one any more, and stops itself (``job/fence.py``). Only the live copy of a 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from syscr.errors import SyscrError
@@ -21,6 +21,14 @@ SIMULATE = "simulate"
 """Record by which ``syscr simulate`` says why it sends a signal."""
 
 _TIMES = ("started_at", "ended_at", "image_at", "next_at")
+
+
+_REASONS = {
+    "own": StopReason.OWN_END,
+    "told": StopReason.USER,
+    "image": StopReason.VACATE,
+    "fenced": StopReason.FENCED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,14 @@ class LifeBook:
         entries = record.get("lives")
         found = [_decode(entry) for entry in entries] if isinstance(entries, list) else []
         return tuple(life for life in found if life is not None)
+
+    def read_ended(self) -> tuple[Life, ...]:
+        """Return all lives; where only the launcher knows that the last one has ended, as it says."""
+        lives = self.read()
+        if not lives or lives[-1].ended_at is not None:
+            return lives
+        ended = read_end(self.store, self.key, lives[-1])
+        return lives if ended is None else (*lives[:-1], close_life(lives[-1], ended))
 
     def begin(self, life: Life) -> None:
         """Add a life; from now on all others are old."""
@@ -211,3 +227,18 @@ def sum_time(lives: Sequence[Life], now: datetime) -> tuple[float, float]:
         kept += saved
         lost += ran - saved
     return kept, lost
+
+
+def close_life(life: Life, ended: End | None) -> Life:
+    """Return a life with its end; one that nobody saw ends with its last image."""
+    if ended is None:
+        reason, at, code = StopReason.LOST, life.image_at or life.started_at, None
+    else:
+        reason, at, code = _REASONS.get(ended.how, StopReason.LOST), ended.at, ended.exit_code
+    return replace(
+        life,
+        reason=life.reason or reason,
+        ended_at=max(at, life.started_at),
+        exit_code=code if reason in {StopReason.OWN_END, StopReason.USER} else None,
+        next_at=None,
+    )

@@ -100,7 +100,7 @@ class Locator:
     def list_lives(self, target: Target, number: int) -> tuple[Life, ...]:
         """Return the lives of a job or step that keeps itself alive, oldest first; see ``find_book``."""
         book = self.find_book(target, number)
-        return () if book is None else book.read()
+        return () if book is None else book.read_ended()
 
     def find_book(self, target: Target, number: int) -> LifeBook | None:
         """Return the record of the lives of a job or step; None: it does not keep itself alive.

@@ -10,16 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from syscr.job.environment import TaskPlace
-from syscr.lives import End, LifeBook, read_end
+from syscr.lives import End, LifeBook, close_life, read_end
 from syscr.model import Image, Life, StopReason
 from syscr.ports import Clock, Store, StoreKey
-
-_REASONS = {
-    "own": StopReason.OWN_END,
-    "told": StopReason.USER,
-    "image": StopReason.VACATE,
-    "fenced": StopReason.FENCED,
-}
 
 
 def end_last_life(
@@ -82,21 +75,6 @@ def begin_life(
             started_at=now,
             restored_from=image.image_id if image else "",
         )
-    )
-
-
-def close_life(life: Life, ended: End | None) -> Life:
-    """Return a life with its end; one that nobody saw ends with its last image."""
-    if ended is None:
-        reason, at, code = StopReason.LOST, life.image_at or life.started_at, None
-    else:
-        reason, at, code = _REASONS.get(ended.how, StopReason.LOST), ended.at, ended.exit_code
-    return replace(
-        life,
-        reason=life.reason or reason,
-        ended_at=max(at, life.started_at),
-        exit_code=code if reason in {StopReason.OWN_END, StopReason.USER} else None,
-        next_at=None,
     )
 
 

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 _RETRY_LOOK_SECONDS = 30.0
 _SETTLED_SECONDS = 30.0
+_SPENT_SECONDS = 0.5
 _FAR = 86400.0
 _LOOK_SECONDS = 3.0
 _ANSWER_SECONDS = (
@@ -262,12 +263,12 @@ class Keeper:
         return stopping.estimate_cost(self._resident_bytes, self.cost_seconds)
 
     def _last_image_due(self) -> float:
-        """Return when the last image before the limit, or the end of the budget, is due."""
+        """Return when the last image before the limit, or at the end of the budget, is due."""
         now = self.clock.monotonic()
         lead = stopping.find_lead(self._cost(), self._limit_seconds)
-        left = _FAR if self._end_at == self._taken_for else self._seconds_left()
-        left = min(left, self._budget_left())
-        return max(now + left - lead, self._not_before)
+        left = _FAR if self._end_at == self._taken_for else self._seconds_left() - lead
+        left = min(left, self._budget_left())  # nobody kills the job when that is over
+        return max(now + left, self._not_before)
 
     def _budget_left(self) -> float:
         if not self.policy.total_seconds:
@@ -281,7 +282,7 @@ class Keeper:
         return self.policy.total_seconds - (self._used_before or 0.0) - used
 
     def _reach_limit(self) -> None:
-        is_budget = self._budget_left() < self._seconds_left()
+        is_budget = self._budget_left() < _SPENT_SECONDS
         self._overdue = self._overdue + 1 if is_budget or self._seconds_left() <= 0 else 0
         pause = max(_RETRY_SECONDS, 2 * self._cost()) * 2.0 ** min(self._overdue, 10)
         self._not_before = self.clock.monotonic() + pause

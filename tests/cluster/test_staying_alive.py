@@ -108,7 +108,7 @@ def test_job_outlives_limit_preemption_and_requeue(work: Work, backend: Backend)
     work.run("scontrol", "requeue", patient.job_id)
     patient.come_back(3)
     patient.finish()
-    assert patient.reasons() == ["time limit", "preemption", "requeue", None]
+    assert patient.reasons() == ["time limit", "preemption", "requeue", "own end"]
     status = patient.status()
     assert status["lost_seconds"] < 3
     assert [bool(life["image_id"]) for life in status["lives"]] == [True, True, True, False]
@@ -202,6 +202,69 @@ def test_task_of_an_array_lives_on_alone(cluster: Cluster, work: Work) -> None:
     ]
     assert outputs[0] == outputs[1]
     assert len(outputs[0]) == 41
+
+
+@pytest.mark.timeout(200)
+def test_preemption_with_a_grace_is_survived(cluster: Cluster, work: Work) -> None:
+    """Slurm tells a batch job nothing when the grace begins, and sends SIGTERM at its end."""
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    set_grace = ["scontrol", "update", "PartitionName=debug"]
+    cluster.run("root", "login", [*set_grace, "GraceTime=6"], check=True)
+    try:
+        patient.preempt()
+        patient.come_back(1)
+    finally:
+        cluster.run("root", "login", [*set_grace, "GraceTime=0"], check=True)
+    patient.finish()
+    assert patient.reasons() == ["preemption", "own end"]
+    assert patient.status()["lost_seconds"] < 3
+
+
+def test_job_that_waits_for_this_one_waits_through_its_requeues(
+    cluster: Cluster, work: Work
+) -> None:
+    work.backend = CRIU
+    work.settings.update(AGENT)
+    program = work.add_program("count.py")
+    script = work.write(
+        "first.sh",
+        f"#!/bin/bash\n#SBATCH --output={work.path}/first.out\n"
+        f"exec python3 {program} 40 {work.path}/first.txt\n",
+    )
+    first = work.submit("--time=10", "--checkpoint=60", script)
+    words = ["sbatch", "--parsable", f"--dependency=afterok:{first}", "--output=/dev/null"]
+    second = work.run(*words, "--wrap=true").stdout.strip()
+    work.wait_until_running(first)
+    work.wait_for_lines("first.out", 3)
+    work.syscr("simulate", first, "--timeout")
+    assert (cluster.job(second).state, cluster.job(second).reason) == ("PENDING", "Dependency")
+    work.run("scontrol", "update", f"JobId={first}", "StartTime=now+2")
+    work.wait_until_running(first, restarts=1)
+    assert cluster.job(second).state == "PENDING"
+    assert work.finish(first).state == "COMPLETED"
+    assert cluster.wait_for_end(second).state == "COMPLETED"
+
+
+@pytest.mark.timeout(200)
+def test_total_time_ends_the_job_with_an_image(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10", "--total-time=0:08")
+    facts = cluster.wait_for_end(patient.job_id)
+    assert (facts.state, facts.exit_code) == ("FAILED", "75:0")
+    assert patient.reasons() == ["total time"]
+    assert 7 <= patient.status()["kept_seconds"] <= 12
+    assert len(patient.list_images()) == 1
+
+
+def test_drain_of_the_node_brings_an_image(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    (node,) = cluster.job(patient.job_id).nodes
+    with cluster.drained(node):
+        cluster.wait_for(patient.list_images, "there is an image")
+    patient.check_alive()
+    assert cluster.job(patient.job_id).restarts == 0
 
 
 def test_job_that_may_not_be_requeued_has_an_image(cluster: Cluster, work: Work) -> None:

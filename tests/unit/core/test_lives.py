@@ -65,6 +65,19 @@ def test_old_life_writes_nothing_any_more(book: LifeBook) -> None:
     assert book.read() == (FIRST, replace(SECOND, image_id="mine"))
 
 
+def test_end_that_only_the_launcher_knows_is_told(book: LifeBook) -> None:
+    assert book.read_ended() == ()
+    book.begin(FIRST)
+    assert book.read_ended() == (FIRST,)
+    assert isinstance(book.store, FakeStore)
+    book.store.write_note(KEY, "run/12.0.0/end", f"768 own {int(START.timestamp()) + 60}")
+    (life,) = book.read_ended()
+    assert (life.reason, life.exit_code, life.ended_at) == (StopReason.OWN_END, 3, after(60))
+    assert book.read() == (FIRST,)  # it is only told
+    book.begin(SECOND)
+    assert book.read_ended() == (FIRST, SECOND)
+
+
 def test_life_that_begins_twice_is_one(book: LifeBook) -> None:
     book.begin(FIRST)
     again = replace(FIRST, node="c3")
