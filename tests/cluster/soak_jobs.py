@@ -60,9 +60,30 @@ class Herd:
             self.jobs[self.work.submit(*options, script)] = name
         self.work.backend = None
 
+    def submit_array(self, count: int, *options: str) -> None:
+        """Submit the tasks of an array, each with a folder of its own."""
+        program = self.work.add_program("count.py")
+        script = self.work.write(
+            "array.sh",
+            f"#!/bin/bash\n#SBATCH --output={self.work.path}/task%a.out\n"
+            f"mkdir -p {self.work.path}/$SLURM_ARRAY_TASK_ID; cd {self.work.path}/$SLURM_ARRAY_TASK_ID\n"
+            f"exec python3 {program} {self.steps} {self.work.path}/task$SLURM_ARRAY_TASK_ID.txt "
+            f"{EXIT_CODE} {PACE}\n",
+        )
+        array = self.work.submit(f"--array=0-{count - 1}", *options, script)
+        self.jobs.update((f"{array}_{index}", f"task{index}") for index in range(count))
+
+    def let_done_ones_end(self) -> int:
+        """Let the tasks end that have done their work; returns how many there are."""
+        script = (
+            'for f in task*.out; do [ "$(grep -c ^step $f)" -ge "$0" ] && n=${f#task} && '
+            'touch "${n%.out}/finish" && echo; done; :'
+        )
+        return self.work.run("sh", "-c", script, str(self.steps - 1)).stdout.count("\n")
+
     def hurry(self) -> None:
         """Cut Slurm's wait of two minutes short for all jobs that wait for nothing else."""
-        waiting = self.work.run("squeue", "-h", "--me", "-t", "PD", "-o", "%A %r", check=False)
+        waiting = self.work.run("squeue", "-h", "--me", "-t", "PD", "-o", "%i %r", check=False)
         for line in waiting.stdout.splitlines():
             job, _, reason = line.partition(" ")
             now = time.monotonic()
@@ -74,7 +95,7 @@ class Herd:
 
     def find_running(self) -> list[str]:
         """Return the ids of the jobs that run."""
-        answer = self.work.run("squeue", "-h", "--me", "-t", "R", "-o", "%A", check=False)
+        answer = self.work.run("squeue", "-h", "--me", "-t", "R", "-o", "%i", check=False)
         return [job for job in answer.stdout.split() if job in self.jobs]
 
     def check(self) -> None:
@@ -280,6 +301,24 @@ def test_plain_function_of_submitit_outlives_its_limit(work: Work, tmp_path: Pat
     assert result == work.run("python3", program, "here", *words).stdout
     print(f"\n{herd.report()}")
     assert len(work.syscr("status", job).data["jobs"][0]["lives"]) >= 3
+
+
+@pytest.mark.timeout(0)
+def test_array_of_twenty_tasks_on_two_nodes(work: Work) -> None:
+    """More tasks than there is room for, with everything that happens to the others."""
+    work.settings.update(AGENT)
+    work.backend = BACKENDS[0]
+    herd = Herd(work, 300)
+    herd.submit_array(20, "--time=10", "--exclude=c3", f"--checkpoint={INTERVAL}")
+    faults = Faults(herd, random.Random(SEED))
+    end = time.monotonic() + 900
+    while herd.let_done_ones_end() < 20:
+        assert time.monotonic() < end, work.cluster.describe()
+        herd.hurry()
+        faults.happen()
+    print(f"\nsoak: {dict(faults.counts)}, seed {SEED}")
+    herd.check()
+    print(herd.report())
 
 
 @pytest.mark.timeout(0)
