@@ -108,6 +108,7 @@ class AgentParts:
             self.settings.keep_periodic,
             lambda target: self.manager.list_images(target=target)[0],
             _remove,
+            self.spec.restored_from,
         )
 
     def build_keeper(self, take: Callable[[], bool], wake: Callable[[], None]) -> Keeper:
@@ -150,7 +151,7 @@ class AgentParts:
             book=book,
             measure=launcher.resident_bytes,
             ender=ender,
-            retain=lambda: self.images.retain(target, {spec.restored_from}),
+            retain=lambda: self.images.retain(target),
             take=take,
             wake=wake,
             clock=SystemClock(),

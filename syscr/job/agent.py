@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,25 +115,21 @@ class OwnImages:
         keep: Newest that stay; 0: all.
         list_images: Images of the job or step, oldest first.
         remove: Removes an image for good.
+        origin: Id of the image that this life was restored from, which stays; empty: none.
     """
 
     keep: int
     list_images: Callable[[Target], tuple[Image, ...]]
     remove: Callable[[Image], None]
+    origin: str = ""
 
-    def retain(self, target: Target, needed: Collection[str] = ()) -> None:
-        """Remove the older ones.
-
-        Args:
-            target: Job or step.
-            needed: Ids of images that stay in any case.
-        """
+    def retain(self, target: Target) -> None:
+        """Remove the older ones."""
         if self.keep < 1:
             return
         images = [i for i in self.list_images(target) if PERIODIC in i.manifest.tags]
-        needed = {*needed, *(image.manifest.parent_image_id for image in images)}
         for image in images[: -self.keep]:
-            if image.image_id not in needed:
+            if image.image_id != self.origin:
                 self.remove(image)
 
 

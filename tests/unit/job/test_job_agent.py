@@ -46,6 +46,7 @@ class World:
         run_dir: Private folder of the task.
         stop_after: Ends the agent after so many checkpoints.
         failure: What a checkpoint raises; None: it succeeds.
+        origin: Image that this life came from.
     """
 
     run_dir: Path
@@ -55,6 +56,7 @@ class World:
     images: list[Image] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     attempts: int = 0
+    origin: str = ""
 
     def checkpoint(self, request: CheckpointRequest) -> CheckpointResult:
         self.attempts += 1
@@ -73,7 +75,10 @@ class World:
         return Agent(
             request=request,
             images=OwnImages(
-                keep, self.list_images, lambda image: self.removed.append(image.image_id)
+                keep,
+                self.list_images,
+                lambda image: self.removed.append(image.image_id),
+                self.origin,
             ),
             max_wait_seconds=77.0,
             checkpoint=self.checkpoint,
@@ -144,14 +149,14 @@ def test_agent_that_keeps_all_removes_none(world: World) -> None:
 
 def test_agent_spares_the_image_that_this_life_came_from(world: World) -> None:
     first = Image(sample_manifest(image_id="20261124T080000Z-aaaaaaaa", tags=(PERIODIC,)), "", "")
-    child = sample_manifest(
-        image_id="20261124T080001Z-bbbbbbbb", tags=(PERIODIC,), parent_image_id=first.image_id
-    )
+    child = sample_manifest(image_id="20261124T080001Z-bbbbbbbb", tags=(PERIODIC,))
     world.images = [first, Image(child, "", "")]
-    world.stop_after = 1
+    world.origin = first.image_id
+    world.stop_after = 2
     with running(world.agent(0.01)):
         pass
     assert first.image_id not in world.removed
+    assert child.image_id in world.removed
 
 
 def test_agent_survives_a_failing_checkpoint_and_a_fault(world: World) -> None:
