@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from syscr import log
 from syscr.cli.app import App
@@ -182,6 +183,19 @@ class PassThrough(_HelpMixin, click.Command):
             ctx.exit()
         ctx.args = list(args)
         return ctx.args
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer our own options, as far as no program, script or bare value stands before."""
+        items = super().shell_complete(ctx, incomplete)
+        is_ours = all(word.startswith("-") and word != "--" for word in ctx.args)
+        if not incomplete.startswith("-") or not is_ours:
+            return items
+        rows = [row for _, section in self.about.extra for row in section]
+        names = [(name.split()[0], text) for name, text in rows if name.startswith("--")]
+        found = [
+            CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)
+        ]
+        return [*found, *items]
 
 
 class NoCommandError(click.UsageError):

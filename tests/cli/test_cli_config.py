@@ -110,6 +110,10 @@ def test_completion_prints_a_script(run: Run, shell: str, monkeypatch: pytest.Mo
         ("syscr image ver", {"verify"}),
         ("syscr checkpoint --max", {"--max-wait"}),
         ("syscr config ", {"show", "path", "check"}),
+        ("syscr sbatch --time=3 --to", {"--total-time"}),
+        ("syscr srun --on", {"--on-bad-image"}),
+        ("syscr sbatch job.sh --to", {""}),
+        ("syscr sbatch -- --to", {""}),
     ],
 )
 def test_completion_answers_the_shell(

@@ -108,7 +108,8 @@ void write_ready(const struct options *options, const char *text)
     write_note(options->ready, text);
 }
 
-/* How the program ended: wait status, how ("own", "told" by a signal, "image": ended after its image), when. */
+/* How the program ended: wait status, how ("own", "told" by a signal, "image": ended after its image,
+ * "fenced": ended for a newer life), when. */
 void write_end(const struct options *options, int status, const char *how)
 {
     char text[64];
