@@ -95,6 +95,16 @@ def find_poll(poll_seconds: float, cost_seconds: float, site: SiteTimes) -> floa
     return min(poll_seconds, max(_LEAST_POLL_SECONDS, site.grace_seconds / 4))
 
 
+def spread(number: int) -> float:
+    """Return by what a job lengthens its time between two looks: thousands that began together drift apart.
+
+    Example:
+        >>> spread(32), spread(16)
+        (1.0, 1.05)
+    """
+    return 1.0 + number % 32 / 320
+
+
 def has_time(cost_seconds: float, left_seconds: float) -> bool:
     """Whether a checkpoint can be finished before SIGKILL; if not it must not even begin."""
     return _MARGIN * cost_seconds < left_seconds

@@ -198,18 +198,21 @@ class Keeper:
         reason = self._judge_outlook(outlook)
         if reason is StopReason.PREEMPTION and self._end_at != self._taken_for:
             self._finish(reason, self._seconds_left())
-        elif not self._has_drained and self.policy.on_drain != "ignore":
+        elif self.policy.on_drain != "ignore":
             self._check_drain()
 
     def _check_drain(self) -> None:
         if not self.outlook.is_draining(self.life.node):
+            self._has_drained = False
             return
-        self._has_drained = True
+        if self._has_drained:
+            return
         log.info("node %s is draining", self.life.node)
         if self.policy.on_drain == "requeue":
+            self._has_drained = True
             self._finish(StopReason.DRAIN, _FAR)
         else:
-            self.take()
+            self._has_drained = self.take()
 
     def _look(self) -> Outlook | None:
         """Ask Slurm what it has in mind; None: it does not answer, and what is known stays."""
@@ -229,6 +232,7 @@ class Keeper:
         if outlook.end_at is not None and outlook.preempted_at is None:  # it may have been changed
             self._limit_seconds = (outlook.end_at - self.life.started_at).total_seconds()
         every = stopping.find_poll(self.policy.poll_seconds, self._cost(), self._site)
+        every *= stopping.spread(self.life.number)
         self._next_poll = self.clock.monotonic() + (every or _FAR)
         return outlook
 

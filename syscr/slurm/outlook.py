@@ -39,10 +39,7 @@ class SlurmOutlook:
             JobNotFoundError, SchedulerUnavailableError and other SchedulerErrors.
         """
         argv = ("squeue", "-h", "-a", "-j", str(job_id), "-O", _FIELDS)
-        completed = self._run(argv, f"look up job {job_id}", within_seconds)
-        if not completed.stdout.strip():
-            raise JobNotFoundError(f"Slurm does not know job {job_id} any more")
-        return parse_outlook(completed)
+        return parse_outlook(self._run(argv, f"look up job {job_id}", within_seconds), job_id)
 
     def site_times(self, partition: str) -> SiteTimes:
         """Return the site's times for jobs of a partition; the defaults where Slurm does not say."""
@@ -83,11 +80,11 @@ class SlurmOutlook:
         return completed
 
 
-def parse_outlook(completed: Completed) -> Outlook:
+def parse_outlook(completed: Completed, job_id: JobId) -> Outlook:
     """Read the answer of squeue: times in seconds since 1970, or a word where there is none."""
     words = completed.stdout.split()
     if not words:
-        raise JobNotFoundError("Slurm does not know the job")
+        raise JobNotFoundError(f"Slurm does not know job {job_id} any more")
     try:
         preempted, restarts, end, state = words[:4]
         return Outlook(
@@ -99,7 +96,9 @@ def parse_outlook(completed: Completed) -> Outlook:
             restart_count=int(restarts),
         )
     except ValueError as error:
-        raise SchedulerReplyError(f"squeue answered {completed.stdout[:200]!r}") from error
+        raise SchedulerReplyError(
+            f"cannot look up job {job_id}: squeue answered {completed.stdout[:200]!r}"
+        ) from error
 
 
 def parse_stops(text: str) -> tuple[float, int]:

@@ -115,6 +115,7 @@ class Bench:
         self.book.begin(Life(4711, 0, "c1", self.started))
         self.takes: list[datetime] = []
         self.wakes = 0
+        self.can_take = True
         self.resident_bytes = 0
         self.remembered = remembered = RememberedScheduler(self.world.scheduler)
         dumper = replace(self.world.manager.dumper, scheduler=remembered)
@@ -143,7 +144,7 @@ class Bench:
 
     def _take(self) -> bool:
         self.takes.append(self.clock.now())
-        return True
+        return self.can_take
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -486,6 +487,21 @@ def test_budget_of_a_step_brings_one_image() -> None:
     bench.go_on(5000)
     assert len(bench.takes) == 1
     assert bench.life.note == "total time: it is used up; the step runs on"
+
+
+def test_image_before_a_drain_is_tried_until_it_is_there_and_at_each_drain(bench: Bench) -> None:
+    bench.outlook.draining, bench.can_take = True, False
+    bench.go_on(300)
+    assert len(bench.takes) > 1
+    bench.can_take = True
+    bench.go_on(200)
+    bench.takes.clear()
+    bench.go_on(1000)
+    assert bench.takes == []
+    for draining in (False, True):
+        bench.outlook.draining = draining
+        bench.go_on(200)
+    assert len(bench.takes) == 1
 
 
 def test_copy_that_is_no_longer_the_current_life_ends_itself(bench: Bench) -> None:

@@ -63,16 +63,16 @@ def test_outlook_is_read(line: str, found: Outlook) -> None:
 
 
 def test_job_that_slurm_does_not_know() -> None:
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(JobNotFoundError, match="12"):
         build(done(""))[0].look(JobId(12))
     unknown = done(stderr="slurm_load_jobs error: Invalid job id specified", code=1)
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(JobNotFoundError, match="12"):
         build(unknown)[0].look(JobId(12))
 
 
 @pytest.mark.parametrize("line", ["N/A", "N/A x N/A RUNNING None", "a b"])
 def test_nonsense_is_no_outlook(line: str) -> None:
-    with pytest.raises(SchedulerReplyError):
+    with pytest.raises(SchedulerReplyError, match="job 12"):
         build(done(line))[0].look(JobId(12))
 
 
