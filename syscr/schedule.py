@@ -43,7 +43,7 @@ def choose_interval(cost_seconds: float, mtbf_seconds: float) -> float:
 
     Example:
         >>> round(choose_interval(10.0, 86400.0)), choose_interval(0.1, 86400.0) > 120
-        (1323, True)
+        (1318, True)
     """
     if cost_seconds >= 2 * mtbf_seconds:
         best = mtbf_seconds

@@ -100,7 +100,7 @@ def format_value(value: Value) -> str:
 
     Example:
         >>> format_value('a"b'), format_value(600.0), format_value(("criu", "dmtcp"))
-        ('"a\\\\"b"', '600', '["criu", "dmtcp"]')
+        ('"a\\"b"', '600', '["criu", "dmtcp"]')
     """
     if isinstance(value, str):
         return '"' + "".join(_ESCAPES.get(char) or _escape(char) for char in value) + '"'
