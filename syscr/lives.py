@@ -63,6 +63,10 @@ class LifeBook:
         others = [one for one in self.read() if not _is_same(one, life)]
         self._write([*others, life])
 
+    def begin_anew(self, life: Life) -> None:
+        """Begin a life in the place of a record that cannot be read; every other copy is older than it."""
+        self._write([life])
+
     def update(self, life: Life) -> None:
         """Replace the entry of a life, unless there is a newer one."""
         lives = self.read()

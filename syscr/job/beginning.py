@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from syscr.errors import ManifestError
 from syscr.job.environment import TaskPlace
 from syscr.lives import End, LifeBook, close_life, read_end
 from syscr.model import Image, Life, StopReason
@@ -40,7 +41,15 @@ def end_last_life(
     Returns:
         The exit code to end with, 0 to 255; None: this life goes on.
     """
-    last = next(iter(book.read()[-1:]), None)
+    try:
+        last = next(iter(book.read()[-1:]), None)
+    except ManifestError as error:  # only the record is lost: images and fence are not
+        warn(
+            f"{error.message}; the record begins anew, and the job goes on in {2 * fence_seconds:.0f} s"
+        )
+        book.begin_anew(Life(place.number, place.restart_count, place.node, clock.now()))
+        clock.sleep(2 * fence_seconds)
+        return None
     if last is None or (last.number, last.restart_count) == (place.number, place.restart_count):
         return None
     if last.ended_at is None:

@@ -29,10 +29,9 @@ _RETRY_LOOK_SECONDS = 30.0
 _SETTLED_SECONDS = 30.0
 _SPENT_SECONDS = 0.5
 _FAR = 86400.0
+# The launcher waits for 5 s, then the program has its signal (csrc/launcher/agent.c).
+_ANSWER_SECONDS = 4.0
 _LOOK_SECONDS = 3.0
-_ANSWER_SECONDS = (
-    4.0  # the launcher waits for 5 s, then the program has its signal (csrc/launcher/agent.c)
-)
 
 
 @dataclass(slots=True)

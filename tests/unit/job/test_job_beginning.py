@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from job_support import AGAIN, PLACE, Job
 
+from syscr.errors import ManifestError
 from syscr.job.beginning import begin_life, end_last_life
 from syscr.lives import LifeBook
 from syscr.model import Life, StopReason
@@ -139,6 +140,20 @@ def test_life_that_is_ended_while_it_waits_leaves_none_open_behind_it() -> None:
         stage.start()
     assert stage.last.reason is StopReason.LOST
     assert stage.last.ended_at == START + timedelta(seconds=90)
+
+
+def test_record_that_cannot_be_read_keeps_no_job_from_going_on() -> None:
+    stage = Stage()
+    store = stage.book.store
+    assert isinstance(store, FakeStore)
+    store.failures["read_record"] = ManifestError(
+        "cannot read record '/s/lives.json': not a JSON object"
+    )
+    assert stage.start() is None
+    assert "lives.json" in stage.warnings[0]
+    assert stage.clock.sleeps == [30.0]
+    assert not stage.book.is_current(LAST)  # an older copy has seen it meanwhile
+    assert [life.restart_count for life in stage.book.read()] == [AGAIN.restart_count]
 
 
 def test_end_that_comes_while_we_wait_is_the_end() -> None:
