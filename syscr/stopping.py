@@ -62,7 +62,9 @@ def judge_stop(
         started_at: When this life began: an older preemption ended an earlier one.
         now: Now.
     """
-    if outlook.preempted_at is not None and outlook.preempted_at >= started_at:
+    # Slurm's times are whole seconds: it can be preempted in the second in which it began.
+    began = started_at.replace(microsecond=0)
+    if outlook.preempted_at is not None and outlook.preempted_at >= began:
         return StopReason.PREEMPTION
     if outlook.restart_count > restart_count:
         return StopReason.REQUEUE

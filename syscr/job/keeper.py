@@ -166,9 +166,11 @@ class Keeper:
             log.info("a signal asks for an image")
             self.take()
         if now >= self._last_image_due():
-            self._look()  # the limit may have been changed
+            outlook = (
+                self._look()
+            )  # the limit may have been changed, by the grace of a preemption, too
             if self.clock.monotonic() >= self._last_image_due():
-                self._reach_limit()
+                self._reach_limit(None if outlook is None else self._judge_outlook(outlook))
         if now >= self._next_poll:
             self._poll()
         if now >= self._settled_at >= 0:
@@ -196,7 +198,7 @@ class Keeper:
             return
         reason = self._judge_outlook(outlook)
         if reason is StopReason.PREEMPTION and self._end_at != self._taken_for:
-            self._finish(reason, self._seconds_left())
+            self._finish(reason, self._seconds_to_kill())
         elif self.policy.on_drain != "ignore":
             self._check_drain()
 
@@ -262,6 +264,10 @@ class Keeper:
             return _FAR
         return (self._end_at - self.clock.now()).total_seconds()
 
+    def _seconds_to_kill(self) -> float:
+        """Seconds until SIGKILL, at least; SIGTERM has not come, however late it is."""
+        return max(0.0, self._seconds_left()) + (self._site or SiteTimes()).kill_wait_seconds
+
     def _cost(self) -> float:
         return stopping.estimate_cost(self._resident_bytes, self.cost_seconds)
 
@@ -284,7 +290,7 @@ class Keeper:
         used = (self.clock.now() - self.life.started_at).total_seconds()
         return self.policy.total_seconds - (self._used_before or 0.0) - used
 
-    def _reach_limit(self) -> None:
+    def _reach_limit(self, reason: StopReason | None) -> None:
         is_budget = self._budget_left() < _SPENT_SECONDS
         self._overdue = self._overdue + 1 if is_budget or self._seconds_left() <= 0 else 0
         pause = max(_RETRY_SECONDS, 2 * self._cost()) * 2.0 ** min(self._overdue, 10)
@@ -292,7 +298,7 @@ class Keeper:
         if is_budget:
             self._finish(StopReason.BUDGET, _FAR)
         else:
-            self._finish(StopReason.TIME_LIMIT, self._seconds_left())
+            self._finish(reason or StopReason.TIME_LIMIT, self._seconds_to_kill())
 
     def _finish(self, reason: StopReason, left_seconds: float) -> None:
         """Take the last image if there is time; then requeue, or let the program have its signal."""

@@ -60,6 +60,13 @@ def test_reason_of_a_stop(outlook: Outlook, reason: StopReason | None) -> None:
     assert judge_stop(outlook, restart_count=2, started_at=STARTED, now=NOW) is reason
 
 
+def test_job_is_preempted_in_the_second_in_which_it_began() -> None:
+    outlook = Outlook(JobState.PENDING, restart_count=3, preempted_at=NOW)
+    started = NOW + timedelta(milliseconds=400)
+    found = judge_stop(outlook, restart_count=2, started_at=started, now=started)
+    assert found is StopReason.PREEMPTION
+
+
 def test_checkpoint_that_would_not_be_finished_is_not_begun() -> None:
     assert has_time(10.0, 13.5)
     assert not has_time(10.0, 12.5)
