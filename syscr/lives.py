@@ -17,6 +17,9 @@ from syscr.units import format_time, parse_time
 
 RECORD = "lives"
 
+SOCKET_NOTE = "agent"
+"""File in the task's private folder: name of the agent's socket, without the leading NUL."""
+
 SIMULATE = "simulate"
 """Record by which ``syscr simulate`` says why it sends a signal."""
 

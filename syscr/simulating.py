@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syscr import preflight
 from syscr.errors import OperationUnsupportedError, RestartTimeoutError
-from syscr.lives import LifeBook
+from syscr.lives import SOCKET_NOTE, LifeBook
 from syscr.locating import Locator
 from syscr.model import Job, JobState, Life, StopReason, Target
 from syscr.ports import Clock, Scheduler
@@ -44,6 +44,8 @@ class Simulator:
         preflight.check_owner(job, self.uid, self.user_name)
         preflight.check_state(job, "simulate")
         book = self._find_book(job, target)
+        if cause != "node-failure":
+            self._wait_for_agent(book, target, wait_seconds)
         before = book.read()[-1]
         if cause == "node-failure":
             self.scheduler.signal(job.job_id, "KILL")
@@ -65,6 +67,25 @@ class Simulator:
         )
         after = self.scheduler.get_job(job.job_id)
         return SimulationResult(target, cause, _find(book, before), after.raw_state)
+
+    def _wait_for_agent(self, book: LifeBook, target: Target, wait_seconds: float) -> None:
+        """Wait until somebody is there who answers the signal; before, the program would die of it."""
+
+        def listens() -> bool:
+            last = book.read()[-1]
+            note = book.store.read_note(book.key, f"{_run_folder(last)}/{SOCKET_NOTE}")
+            return last.ended_at is None and bool(note)
+
+        wait_until(
+            self.clock,
+            listens,
+            timeout_seconds=wait_seconds,
+            on_timeout=lambda: RestartTimeoutError(
+                f"cannot simulate anything with job {target.job_id}: its agent does not listen yet; "
+                "nothing was done to the job",
+                hint=f"look with 'syscr status {target.job_id}', and try again",
+            ),
+        )
 
     def _find_book(self, job: Job, target: Target) -> LifeBook:
         book = self.locator.find_book(target, job.number)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from syscr.errors import RequestError, SyscrError
+from syscr.lives import SOCKET_NOTE
 from syscr.model import Image, Target
 from syscr.ports import Clock
 from syscr.request import CheckpointRequest
@@ -28,9 +29,6 @@ from syscr.schedule import Past, find_due
 from syscr.units import AUTO_INTERVAL
 
 log = logging.getLogger(__name__)
-
-SOCKET_NOTE = "agent"
-"""File in the task's private folder: name of the agent's socket, without the leading NUL."""
 
 AGENT_LOG = "agent.log"
 """File in the task's private folder that is there from the moment the agent is started."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from syscr.dumping import Dumper
-from syscr.errors import SyscrError
+from syscr.errors import JobStateError, SyscrError
 from syscr.job.fence import EXIT_UNFINISHED, Launcher
 from syscr.job.remembered import RememberedScheduler
-from syscr.model import Image, StopReason
+from syscr.model import Image, JobId, StopReason
 from syscr.ports import Scheduler
 from syscr.request import CheckpointRequest
 
@@ -36,6 +36,14 @@ class Ender:
     remembered: RememberedScheduler
     scheduler: Scheduler
     launcher: Launcher
+
+    def _requeue(self, job_id: JobId, *, hold: bool) -> None:
+        """Requeue the job; that Slurm has just done so itself is as good."""
+        try:
+            self.scheduler.requeue(job_id, hold=hold)
+        except JobStateError:
+            if not self.scheduler.get_job(job_id).state.is_waiting:
+                raise
 
     def end(
         self,
@@ -70,7 +78,7 @@ class Ender:
             image, _ = self.dumper.dump(plan, request, hold=True, progress=_silent)
             try:
                 if requeue and not is_requeued:
-                    self.scheduler.requeue(plan.job.job_id, hold=hold)
+                    self._requeue(plan.job.job_id, hold=hold)
                 write_down(image)
             except SyscrError:
                 self.dumper.workers.finish(plan.job, step=plan.step, action="resume")

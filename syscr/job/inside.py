@@ -19,8 +19,9 @@ from syscr.errors import (
     OperationUnsupportedError,
     ToolReplyError,
 )
-from syscr.job.agent import AGENT_LOG, SOCKET_NOTE
+from syscr.job.agent import AGENT_LOG
 from syscr.job.control import LAUNCHER_NAME, read_spec
+from syscr.lives import SOCKET_NOTE
 from syscr.model import TaskSpec
 from syscr.ports import Clock
 from syscr.request import CheckpointRequest

@@ -180,6 +180,8 @@ class Keeper:
     def _answer_stop(self, reason: StopReason, deadline: float) -> None:
         """Do what SIGTERM asks for; whatever goes wrong, the program has it in the end."""
         try:
+            if self._site is None:
+                self._look()  # it came before anything else
             self._finish(reason, deadline - self.clock.monotonic())
         except SyscrError:
             if self.firewall is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from core_support import JOB, KEY, World
 
 from syscr.errors import (
     CheckpointError,
+    JobStateError,
     SchedulerDeniedError,
     SchedulerUnavailableError,
     StoreFullError,
@@ -297,6 +299,32 @@ def test_job_that_slurm_has_requeued_already_is_not_requeued_again(bench: Bench)
     bench.go_on(1)
     assert bench.acts() == ["dump", "kill", ("leave", 0)]
     assert bench.life.reason is StopReason.REQUEUE
+
+
+def test_sigterm_in_the_first_moment_is_answered_too(bench: Bench) -> None:
+    bench.book.announce(bench.keeper.life, StopReason.TIME_LIMIT, bench.clock.now())
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ENDED
+
+
+def test_requeue_that_slurm_was_quicker_with_is_no_failure(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(565)
+    bench.world.scheduler.failures["requeue"] = JobStateError("Job is pending execution")
+    bench.go_on(7)
+    assert bench.acts() == ["dump", "finish resume"]  # it is not pending, so this was another state
+
+    bench.world.scheduler.failures["requeue"] = JobStateError("Job is pending execution")
+    dump = bench.world.workers.on_dump
+
+    def requeued_meanwhile(*arguments: Any) -> Any:
+        bench.world.scheduler.set_state(JOB, JobState.PENDING)
+        return dump(*arguments)
+
+    bench.world.workers.on_dump = requeued_meanwhile
+    bench.go_on(8)
+    assert bench.acts()[2:] == ["dump", "kill", ("leave", 0)]
 
 
 def test_sigterm_of_scancel_is_for_the_program(bench: Bench) -> None:

@@ -23,6 +23,7 @@ def alive() -> World:
     world = World()
     world.add_job()
     LifeBook(world.home, KEY).begin(Life(4711, 0, "c1", world.clock.now()))
+    world.home.write_note(KEY, "run/4711.0.0/agent", "0a1b2")
     return world
 
 
@@ -57,6 +58,14 @@ def test_agent_takes_the_signal_for_what_is_simulated(
     assert (result.cause, result.life.reason, result.life.image_id) == (cause, reason, "a")
     assert ("signal", JOB, "TERM") in alive.log
     assert read_announced(alive) is reason
+
+
+def test_job_whose_agent_does_not_listen_yet_is_waited_for(alive: World) -> None:
+    book = LifeBook(alive.home, KEY)
+    book.close(replace(book.read()[-1], ended_at=alive.clock.now()))  # the next life has not begun
+    with pytest.raises(RestartTimeoutError, match="nothing was done"):
+        alive.manager.simulate(TARGET, "timeout", wait_seconds=5.0)
+    assert not any(isinstance(act, tuple) and act[0] == "signal" for act in alive.log)
 
 
 def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:
