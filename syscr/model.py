@@ -326,6 +326,7 @@ class Life:
         next_at: When the next checkpoint is due; None: none is planned.
         exit_code: Of the program, where it ended by itself; minus the signal where that ended it.
         note: Remark for people.
+        fence_seconds: How often it looks whether there is a newer life; 0: not known.
     """
 
     number: int
@@ -340,6 +341,7 @@ class Life:
     next_at: datetime | None = None
     exit_code: int | None = None
     note: str = ""
+    fence_seconds: float = 0.0
 
 
 class Severity(StrEnum):

@@ -71,7 +71,13 @@ def end_last_life(
 
 
 def begin_life(
-    store: Store, key: StoreKey, place: TaskPlace, image: Image | None, now: datetime
+    store: Store,
+    key: StoreKey,
+    place: TaskPlace,
+    image: Image | None,
+    now: datetime,
+    *,
+    fence_seconds: float,
 ) -> None:
     """Enter this life into the book; from now on every other copy is an old one."""
     book = LifeBook(store, key)
@@ -83,6 +89,7 @@ def begin_life(
             node=place.node,
             started_at=now,
             restored_from=image.image_id if image else "",
+            fence_seconds=fence_seconds,
         )
     )
 
@@ -96,12 +103,23 @@ def _wait_out(
     warn: Callable[[str], None],
 ) -> End | None:
     """Tell a life whose end nobody wrote down that it is over, and wait until it must have seen that."""
+    wait = 2 * max(
+        fence_seconds, last.fence_seconds
+    )  # the other copy looks as often as it was told
     warn(
-        f"nobody saw the end of this job's last life, on {last.node}; it starts in "
-        f"{2 * fence_seconds:.0f} s, when no older copy can run any more"
+        f"nobody saw the end of this job's last life, on {last.node}; it starts in {wait:.0f} s, when no "
+        "older copy can run any more"
     )
-    book.begin(Life(place.number, place.restart_count, place.node, clock.now()))
-    clock.sleep(2 * fence_seconds)
+    book.begin(
+        Life(
+            place.number,
+            place.restart_count,
+            place.node,
+            clock.now(),
+            fence_seconds=fence_seconds,
+        )
+    )
+    clock.sleep(wait)
     return read_end(book.store, book.key, last)
 
 

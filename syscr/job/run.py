@@ -274,7 +274,14 @@ class TaskRunner:
             return
         from syscr.job.beginning import begin_life
 
-        begin_life(store, key, place, image, self.clock.now())
+        begin_life(
+            store,
+            key,
+            place,
+            image,
+            self.clock.now(),
+            fence_seconds=options.fence_seconds,
+        )
 
     def _select(
         self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey

@@ -156,6 +156,12 @@ def test_record_that_cannot_be_read_keeps_no_job_from_going_on() -> None:
     assert [life.restart_count for life in stage.book.read()] == [AGAIN.restart_count]
 
 
+def test_copy_that_looks_more_rarely_than_we_do_is_waited_for_longer() -> None:
+    stage = Stage(replace(LAST, fence_seconds=40.0))
+    assert stage.start() is None
+    assert stage.clock.sleeps == [80.0]
+
+
 def test_end_that_comes_while_we_wait_is_the_end() -> None:
     stage = Stage()
     stage.clock.sleep = lambda seconds: stage.end(f"768 own {ENDED}")  # type: ignore[method-assign]
@@ -163,19 +169,23 @@ def test_end_that_comes_while_we_wait_is_the_end() -> None:
 
 
 def test_image_of_somebody_else_is_noted_with_the_life_that_it_was_taken_of(job: Job) -> None:
-    begin_life(job.store, KEY, PLACE, None, job.clock.now())
+    begin_life(job.store, KEY, PLACE, None, job.clock.now(), fence_seconds=15.0)
     image = job.publish(0)
-    begin_life(job.store, KEY, AGAIN, image, job.clock.now())
+    begin_life(job.store, KEY, AGAIN, image, job.clock.now(), fence_seconds=15.0)
     first, second = LifeBook(job.store, KEY).read()
     assert (first.image_id, first.image_at) == (image.image_id, image.manifest.created_at)
     assert second.restored_from == image.image_id
 
 
 def test_image_is_no_merit_of_a_life_that_began_after_it(job: Job) -> None:
-    begin_life(job.store, KEY, PLACE, None, job.clock.now())
+    begin_life(job.store, KEY, PLACE, None, job.clock.now(), fence_seconds=15.0)
     image = job.publish(0)
-    begin_life(job.store, KEY, AGAIN, image, job.clock.now() + timedelta(seconds=1))
-    begin_life(job.store, KEY, PLACE._replace(restart_count=2), image, job.clock.now())
+    begin_life(
+        job.store, KEY, AGAIN, image, job.clock.now() + timedelta(seconds=1), fence_seconds=15.0
+    )
+    begin_life(
+        job.store, KEY, PLACE._replace(restart_count=2), image, job.clock.now(), fence_seconds=15.0
+    )
     assert [bool(life.image_id) for life in LifeBook(job.store, KEY).read()] == [True, False, False]
 
 
