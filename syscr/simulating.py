@@ -45,7 +45,7 @@ class Simulator:
         preflight.check_state(job, "simulate")
         book = self._find_book(job, target)
         if cause != "node-failure":
-            self._wait_for_agent(book, target, wait_seconds)
+            self._wait_for_agent(book, job, target, wait_seconds)
         before = book.read()[-1]
         if cause == "node-failure":
             self.scheduler.signal(job.job_id, "KILL")
@@ -68,11 +68,15 @@ class Simulator:
         after = self.scheduler.get_job(job.job_id)
         return SimulationResult(target, cause, _find(book, before), after.raw_state)
 
-    def _wait_for_agent(self, book: LifeBook, target: Target, wait_seconds: float) -> None:
+    def _wait_for_agent(
+        self, book: LifeBook, job: Job, target: Target, wait_seconds: float
+    ) -> None:
         """Wait until somebody is there who answers the signal; before, the program would die of it."""
 
         def listens() -> bool:
             last = book.read()[-1]
+            if last.restart_count != self.scheduler.get_job_details(job.job_id).restart_count:
+                return False  # the life that Slurm has started has not come so far
             note = book.store.read_note(book.key, f"{_run_folder(last)}/{SOCKET_NOTE}")
             return last.ended_at is None and bool(note)
 

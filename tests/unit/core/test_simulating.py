@@ -14,7 +14,7 @@ from syscr.errors import (
     SchedulerDeniedError,
 )
 from syscr.lives import LifeBook
-from syscr.model import JobState, Life, StopReason, Target
+from syscr.model import JobDetails, JobState, Life, StopReason, Target
 
 
 @pytest.fixture
@@ -63,6 +63,14 @@ def test_agent_takes_the_signal_for_what_is_simulated(
 def test_job_whose_agent_does_not_listen_yet_is_waited_for(alive: World) -> None:
     book = LifeBook(alive.home, KEY)
     book.close(replace(book.read()[-1], ended_at=alive.clock.now()))  # the next life has not begun
+    with pytest.raises(RestartTimeoutError, match="nothing was done"):
+        alive.manager.simulate(TARGET, "timeout", wait_seconds=5.0)
+    assert not any(isinstance(act, tuple) and act[0] == "signal" for act in alive.log)
+
+
+def test_agent_of_an_earlier_life_is_nobody_to_signal(alive: World) -> None:
+    """Nobody saw the end of that life: it is still open in the book."""
+    alive.add_job(details=JobDetails(name="job", restart_count=1))
     with pytest.raises(RestartTimeoutError, match="nothing was done"):
         alive.manager.simulate(TARGET, "timeout", wait_seconds=5.0)
     assert not any(isinstance(act, tuple) and act[0] == "signal" for act in alive.log)
