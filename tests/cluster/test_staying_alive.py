@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from cluster_support import Backend, Cluster, JobFacts, Work
+from cluster_support import BACKENDS, Backend, Cluster, JobFacts, Work
 from faults_support import (
     AGENT,
     CRIU,
@@ -97,6 +97,7 @@ def cut_off(cluster: Cluster, node: str) -> Iterator[None]:
         wait_until_idle(cluster)
 
 
+@pytest.mark.parametrize("backend", BACKENDS[:2], ids=lambda one: one.label, indirect=True)
 @pytest.mark.timeout(300)
 def test_job_outlives_limit_preemption_and_requeue(work: Work, backend: Backend) -> None:
     work.backend = backend
