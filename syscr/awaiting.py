@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from syscr.errors import RestartError, SchedulerUnavailableError
+from syscr.lives import run_folder
 from syscr.model import Image, Job, JobId
 from syscr.ports import Clock, Scheduler, Store, StoreKey
 from syscr.result import RestartResult
@@ -111,7 +112,7 @@ class Waiter:
         return False
 
     def _is_ready(self, job: Job, rank: int) -> bool:
-        name = f"run/{job.number}.{self.life.restart_count}.{rank}/ready"
+        name = f"{run_folder(job.number, self.life.restart_count, rank)}/ready"
         note = self.life.home.read_note(self.life.key, name)
         if note is not None and note.startswith("failed"):
             reason = note.partition(":")[2].strip()

@@ -53,6 +53,13 @@ class LifeBook:
         found = [_decode(entry) for entry in entries] if isinstance(entries, list) else []
         return tuple(life for life in found if life is not None)
 
+    def find(self, number: int, restart_count: int) -> Life | None:
+        """Return one life; None: the record does not have it."""
+        for life in self.read():
+            if (life.number, life.restart_count) == (number, restart_count):
+                return life
+        return None
+
     def read_ended(self) -> tuple[Life, ...]:
         """Return all lives; where only the launcher knows that the last one has ended, as it says."""
         lives = self.read()
@@ -126,6 +133,11 @@ class LifeBook:
         self.store.write_record(self.key, RECORD, {"lives": [_encode(life) for life in lives]})
 
 
+def run_folder(number: int, restart_count: int, rank: int = 0) -> str:
+    """Return the name of the private folder of a task in one life, below its line's folder."""
+    return f"run/{number}.{restart_count}.{rank}"
+
+
 def _is_same(one: Life, other: Life) -> bool:
     return (one.number, one.restart_count) == (other.number, other.restart_count)
 
@@ -181,7 +193,7 @@ class End:
 
 def read_end(store: Store, key: StoreKey, life: Life) -> End | None:
     """Return how the first task of a life ended; None: the launcher could not say, or it lives."""
-    note = store.read_note(key, f"run/{life.number}.{life.restart_count}.0/end")
+    note = store.read_note(key, f"{run_folder(life.number, life.restart_count)}/end")
     return None if note is None else parse_end(note)
 
 

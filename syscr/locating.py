@@ -15,7 +15,7 @@ from syscr.errors import (
 from syscr.lives import LifeBook
 from syscr.model import Image, Life, Target
 from syscr.ports import Store, StoreKey
-from syscr.selection import CONTINUES
+from syscr.selection import find_lineage
 
 _NAMED = 3
 
@@ -157,13 +157,6 @@ def name_dirs(dirs: Sequence[str]) -> str:
     shown = ", ".join(f"'{path}'" for path in dirs[:_NAMED])
     more = len(dirs) - _NAMED
     return shown if more < 1 else f"{shown} and {more} other{'s' if more > 1 else ''}"
-
-
-def find_lineage(store: Store, number: int) -> str:
-    """Return the line that a job belongs to."""
-    record = store.read_record(StoreKey(str(number)), CONTINUES)
-    lineage = record.get("lineage") if record else None
-    return str(lineage) if lineage else str(number)
 
 
 def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:

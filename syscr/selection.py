@@ -28,6 +28,13 @@ class Selection:
     unreadable: tuple[str, ...] = ()
 
 
+def find_lineage(store: Store, number: int) -> str:
+    """Return the line that a job belongs to."""
+    record = store.read_record(StoreKey(str(number)), CONTINUES)
+    lineage = record.get("lineage") if record else None
+    return str(lineage) if lineage else str(number)
+
+
 def verify_visibly(
     store: Store, image: Image, *, level: str, progress: Progress | None
 ) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syscr import preflight
 from syscr.errors import OperationUnsupportedError, RestartTimeoutError
-from syscr.lives import SOCKET_NOTE, LifeBook
+from syscr.lives import SOCKET_NOTE, LifeBook, run_folder
 from syscr.locating import Locator
 from syscr.model import Job, JobState, Life, StopReason, Target
 from syscr.ports import Clock, Scheduler
@@ -62,7 +62,7 @@ class Simulator:
                 f"job {target.job_id} was told to end {wait_seconds:g} s ago and has not done so; "
                 f"it is {self.scheduler.get_job(job.job_id).raw_state}",
                 hint=f"look with 'syscr status {target.job_id}', and into agent.log in "
-                f"'{book.store.folder_path(book.key, _run_folder(before))}'",
+                f"'{book.store.folder_path(book.key, run_folder(before.number, before.restart_count))}'",
             ),
         )
         after = self.scheduler.get_job(job.job_id)
@@ -77,7 +77,9 @@ class Simulator:
             last = book.read()[-1]
             if last.restart_count != self.scheduler.get_job_details(job.job_id).restart_count:
                 return False  # the life that Slurm has started has not come so far
-            note = book.store.read_note(book.key, f"{_run_folder(last)}/{SOCKET_NOTE}")
+            note = book.store.read_note(
+                book.key, f"{run_folder(last.number, last.restart_count)}/{SOCKET_NOTE}"
+            )
             return last.ended_at is None and bool(note)
 
         wait_until(
@@ -110,13 +112,6 @@ class Simulator:
         return state is not JobState.COMPLETING
 
 
-def _run_folder(life: Life) -> str:
-    return f"run/{life.number}.{life.restart_count}.0"
-
-
 def _find(book: LifeBook, life: Life) -> Life:
     """Return what has become of a life."""
-    for one in book.read():
-        if (one.number, one.restart_count) == (life.number, life.restart_count):
-            return one
-    return life
+    return book.find(life.number, life.restart_count) or life

@@ -201,9 +201,9 @@ class OwnLauncher:
 def _find_life(book: LifeBook, spec: TaskSpec) -> Life:
     """Return this life's entry; where the book cannot be read, one that says the same."""
     try:
-        for life in book.read():
-            if (life.number, life.restart_count) == (spec.number, spec.restart_count):
-                return life
+        life = book.find(spec.number, spec.restart_count)
+        if life is not None:
+            return life
     except SyscrError as error:
         _log.warning("%s", error.message)
     return Life(spec.number, spec.restart_count, spec.node, parse_time(spec.started_at))

@@ -103,9 +103,8 @@ def _wait_out(
     warn: Callable[[str], None],
 ) -> End | None:
     """Tell a life whose end nobody wrote down that it is over, and wait until it must have seen that."""
-    wait = 2 * max(
-        fence_seconds, last.fence_seconds
-    )  # the other copy looks as often as it was told
+    # the other copy looks as often as it was told
+    wait = 2 * max(fence_seconds, last.fence_seconds)
     warn(
         f"nobody saw the end of this job's last life, on {last.node}; it starts in {wait:.0f} s, when no "
         "older copy can run any more"

@@ -30,16 +30,16 @@ from syscr.job.prepare import prepare
 from syscr.job.scripts import keep_script
 from syscr.job.sharing import mark_failed
 from syscr.job.start import Keeping, TaskStarter
-from syscr.lives import LifeBook
+from syscr.lives import LifeBook, run_folder
 from syscr.model import Image, TaskSpec
 from syscr.ports import Backend, Clock, Store, StoreKey
 from syscr.process.replace import replace_process, tell_decided
 from syscr.selection import (
-    CONTINUES,
     SUBMISSION,
     Selection,
     build_decision,
     decision_name,
+    find_lineage,
     read_decision,
     select_from_dir,
     select_newest,
@@ -150,7 +150,7 @@ class TaskRunner:
             tell_decided()
         try:
             store = self.open_store(options.checkpoint_dir)
-            key = StoreKey(_find_lineage(store, place), place.step)
+            key = StoreKey(find_lineage(store, place.number), place.step)
             if key.lineage != str(place.number):
                 may_start_afresh = False
                 tell_decided()
@@ -381,16 +381,9 @@ class TaskRunner:
             raise
 
 
-def _find_lineage(store: Store, place: TaskPlace) -> str:
-    """Return the line that this job belongs to: its own number, or the job's that it continues."""
-    record = store.read_record(StoreKey(str(place.number)), CONTINUES)
-    lineage = record.get("lineage") if record else None
-    return str(lineage) if lineage else str(place.number)
-
-
 def _run_folder(place: TaskPlace) -> str:
     """Return the name of the private folder of one life of a task."""
-    return f"run/{place.number}.{place.restart_count}.{place.rank}"
+    return run_folder(place.number, place.restart_count, place.rank)
 
 
 def _write_failure(spec: TaskSpec, error: SyscrError) -> None:

@@ -18,13 +18,14 @@ from syscr.errors import (
     StoreNotFoundError,
 )
 from syscr.known import KnownDirs
-from syscr.locating import find_lineage, name_dirs
+from syscr.locating import name_dirs
 from syscr.model import Target
 from syscr.ports import StoreKey
 from syscr.selection import (
     Selection,
     build_decision,
     decision_name,
+    find_lineage,
     home_dir,
     read_decision,
     select_from_dir,
