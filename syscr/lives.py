@@ -20,6 +20,12 @@ RECORD = "lives"
 SOCKET_NOTE = "agent"
 """File in the task's private folder: name of the agent's socket, without the leading NUL."""
 
+AGENT_GONE = "agent.gone"
+"""File in the same folder: since when the life has no agent any more, in seconds since 1970."""
+
+NO_AGENT = "no agent: no more checkpoints by itself, 'syscr checkpoint' still works,"
+"""Beginning of the note of a life whose agent does not come back."""
+
 SIMULATE = "simulate"
 """Record by which ``syscr simulate`` says why it sends a signal."""
 
@@ -61,12 +67,18 @@ class LifeBook:
         return None
 
     def read_ended(self) -> tuple[Life, ...]:
-        """Return all lives; where only the launcher knows that the last one has ended, as it says."""
+        """Return all lives; of the last one also what only the launcher knows: its end, or that of its agent."""
         lives = self.read()
         if not lives or lives[-1].ended_at is not None:
             return lives
         ended = read_end(self.store, self.key, lives[-1])
-        return lives if ended is None else (*lives[:-1], close_life(lives[-1], ended))
+        if ended is not None:
+            return (*lives[:-1], close_life(lives[-1], ended))
+        gone_at = _parse_seconds(_read_note(self.store, self.key, lives[-1], AGENT_GONE).strip())
+        if gone_at is None:
+            return lives
+        note = f"{NO_AGENT} since {format_time(gone_at)}"
+        return (*lives[:-1], replace(lives[-1], next_at=None, note=note))
 
     def begin(self, life: Life) -> None:
         """Add a life; from now on all others are old."""
@@ -193,8 +205,13 @@ class End:
 
 def read_end(store: Store, key: StoreKey, life: Life) -> End | None:
     """Return how the first task of a life ended; None: the launcher could not say, or it lives."""
-    note = store.read_note(key, f"{run_folder(life.number, life.restart_count)}/end")
-    return None if note is None else parse_end(note)
+    note = _read_note(store, key, life, "end")
+    return parse_end(note) if note else None
+
+
+def _read_note(store: Store, key: StoreKey, life: Life, name: str) -> str:
+    """Return the text of a file in the private folder of a life's first task; empty: there is none."""
+    return store.read_note(key, f"{run_folder(life.number, life.restart_count)}/{name}") or ""
 
 
 def parse_end(note: str) -> End | None:
@@ -207,12 +224,18 @@ def parse_end(note: str) -> End | None:
         (-9, None)
     """
     words = note.split()
-    if len(words) != 3 or not (words[0].isdecimal() and words[2].isdecimal()):
+    at = _parse_seconds(words[2]) if len(words) == 3 else None
+    if at is None or not words[0].isdecimal():
         return None
     status = int(words[0])
     code = -(status & 0x7F) if status & 0x7F else status >> 8
+    return End(code, words[1], at)
+
+
+def _parse_seconds(text: str) -> datetime | None:
+    """Read seconds since 1970; None: they are none."""
     try:
-        return End(code, words[1], datetime.fromtimestamp(int(words[2]), UTC))
+        return datetime.fromtimestamp(int(text), UTC) if text.isdecimal() else None
     except (ValueError, OverflowError, OSError):  # beyond the calendar
         return None
 

@@ -16,6 +16,7 @@ from syscr.job import fresh
 from syscr.job.agent import AGENT_LOG, SOCKET_FD, AgentRequest
 from syscr.job.environment import name_job
 from syscr.job.launcher import Launcher
+from syscr.lives import AGENT_GONE
 from syscr.model import Image, TaskSpec
 from syscr.ports import LaunchPlan
 from syscr.process.replace import replace_process, start_sidecar
@@ -83,13 +84,14 @@ class TaskStarter:
             if image is not None and not plan.restores_sibling:
                 sidecars.append(self._start_confirmation(spec, image))
             if keeping.has_agent and spec.rank == 0:
-                pid, agent = self._start_agent(spec, keeping)
+                pid, agent = self._start_agent(launcher, spec, keeping)
                 sidecars.append(pid)
             argv = [launcher, "restore" if image else "run"]
             argv += _launcher_options(spec, plan, sidecars, control.fileno())
             if agent is not None:
                 agent.set_inheritable(True)
                 argv[2:2] = ["--agent-fd", str(agent.fileno()), "--end", end_path(spec)]
+                argv[2:2] = ["--agent-gone", gone_path(spec)]
                 if keeping.signal_name != "none":
                     number = signal.Signals[f"SIG{keeping.signal_name}"]
                     argv[2:2] = ["--agent-signal", str(int(number))]
@@ -111,8 +113,14 @@ class TaskStarter:
         environ.pop(fresh.SRUN_VARIABLE, None)
         return environ
 
-    def _start_agent(self, spec: TaskSpec, keeping: Keeping) -> tuple[int, socket.socket]:
-        """Start the agent of the job, or of the step; returns its pid and the launcher's end of its socket."""
+    def _start_agent(
+        self, launcher: str, spec: TaskSpec, keeping: Keeping
+    ) -> tuple[int, socket.socket]:
+        """Start what keeps the agent of the job, or of the step, running; see ``csrc/launcher/tend.c``.
+
+        Returns:
+            Its pid and the launcher's end of the agent's socket.
+        """
         job = name_job(self.environ, spec.number)
         request = AgentRequest(
             target=job if spec.step == "batch" else f"{job}.{spec.step}",
@@ -121,12 +129,13 @@ class TaskStarter:
             task=wire.encode_task_spec(replace(spec, argv=())),
             total_seconds=keeping.total_seconds,
         )
-        with contextlib.suppress(OSError):  # another 'syscr run' of this script has left it
-            Path(end_path(spec)).unlink()
+        for left in (end_path(spec), gone_path(spec)):
+            with contextlib.suppress(OSError):  # another 'syscr run' of this script has left it
+                Path(left).unlink()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             pid = start_sidecar(
-                [*self.syscr, "agent", "--request", request.encode()],
+                [launcher, "agent", "--", *self.syscr, "agent", "--request", request.encode()],
                 env=dict(self.environ),
                 log_path=str(Path(spec.run_dir, AGENT_LOG)),
                 cwd=spec.run_dir,
@@ -168,6 +177,11 @@ def _launcher_options(
 def ready_path(spec: TaskSpec) -> str:
     """Return the file that tells a waiting ``syscr restart`` how the restore of a task went."""
     return str(Path(spec.run_dir, "ready"))
+
+
+def gone_path(spec: TaskSpec) -> str:
+    """Return the file in which the launcher says that the agent does not come back."""
+    return str(Path(spec.run_dir, AGENT_GONE))
 
 
 def end_path(spec: TaskSpec) -> str:

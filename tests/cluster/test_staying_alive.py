@@ -289,12 +289,28 @@ def test_program_gets_the_signal_where_the_agent_has_died(cluster: Cluster, work
     work.backend = CRIU
     patient = start(work, "--time=10")
     (node,) = cluster.job(patient.job_id).nodes
-    work.run("pkill", "-KILL", "-f", "[s]yscr agent", node=node)
+    work.run("pkill", "-KILL", "-f", "[s]yscr agent", node=node)  # and what would start it again
     patient.check_alive()
+    cluster.wait_for(lambda: "has gone" in work.read(patient.output), "the job is told")
+    (life,) = patient.lives()
+    assert (life["note"][:8], life["next_at"]) == ("no agent", None)
     patient.checkpoint()  # from outside it can still be done
     work.run("scancel", "--batch", "--signal=TERM", patient.job_id)
     facts = cluster.wait_for_end(patient.job_id)
     assert (facts.state, facts.exit_code) == ("FAILED", "0:15")
+
+
+def test_agent_that_dies_is_started_again(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10")
+    (node,) = cluster.job(patient.job_id).nodes
+    note = f"{work.images}/{patient.job_id}.ckpt/run/{patient.job_id}.0.0/agent"
+    before = work.read(note)
+    work.run("pkill", "-KILL", "-f", "^[^ ]*python[^ ]* [^ ]*syscr agent --request", node=node)
+    cluster.wait_for(lambda: work.read(note) not in {"", before}, "another agent listens")
+    work.syscr("simulate", patient.job_id, "--preempt")
+    patient.come_back(1)
+    patient.finish()
 
 
 @pytest.mark.timeout(200)

@@ -36,6 +36,7 @@ def hasty_binary(binary: str) -> str:
     """The same launcher with short limits, so that no test waits for the real ones."""
     path = f"{binary}-hasty"
     limits = ["-DTOOL_GRACE_SECONDS=0.1", "-DPARK_SECONDS=0.1", "-DAGENT_SECONDS=0.1"]
+    limits += ["-DSAY_GONE_SECONDS=0.1", "-DTEND_PAUSE_MS=10", "-DEND_MS=100"]
     sources = sorted(map(str, (SOURCES / "launcher").glob("*.c")))
     made = subprocess.run(
         [os.environ.get("CC", "cc"), "-std=gnu11", "-static", *limits, "-o", path, *sources],

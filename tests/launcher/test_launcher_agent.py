@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -107,6 +108,33 @@ def test_agent_that_says_nothing_is_not_waited_for(hasty: Laboratory) -> None:
     task.say(b"h")  # too late
     task.launched.send(signal.SIGUSR2)
     task.launched.expect("total 1")
+
+
+def test_job_is_told_once_that_it_has_no_agent_any_more(hasty: Laboratory, tmp_path: Path) -> None:
+    gone = tmp_path / "agent.gone"
+    task = start(hasty, COUNTER, "--agent-gone", str(gone))
+    task.link.close()
+    eventually(gone.exists, "a note that the agent has gone")
+    assert abs(int(gone.read_text()) - time.time()) < 2 * WAIT_SECONDS
+    task.launched.send(signal.SIGUSR2)
+    status, _, errors = task.launched.end()
+    assert status == 5
+    assert errors.count("the agent of this job has gone") == 1
+
+
+def test_agent_that_is_killed_with_the_job_is_not_missed(lab: Laboratory, tmp_path: Path) -> None:
+    gone = tmp_path / "agent.gone"
+    task = start(lab, COUNTER, "--agent-gone", str(gone))
+    task.link.close()
+    task.launched.send(signal.SIGUSR2)
+    assert "agent" not in task.launched.end()[2]
+    assert not gone.exists()
+
+
+def test_storage_that_hangs_does_not_hold_the_jobs_end(hasty: Laboratory, end_file: Path) -> None:
+    os.mkfifo(f"{end_file}.new")  # opening it for writing blocks
+    task = start(hasty, "echo ready; exit 7", "--end", str(end_file))
+    assert task.launched.end()[0] == 7
 
 
 def test_other_signals_are_none_of_the_agents_business(lab: Laboratory) -> None:

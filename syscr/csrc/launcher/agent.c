@@ -5,7 +5,8 @@
  *                   'f' SIGNAL   pass it on
  *
  * A signal that the site has made the agent's own (--agent-signal) is not passed on while there is an agent.
- * An agent that has gone, or gives no answer in time, keeps nothing back. */
+ * An agent that has gone, or gives no answer in time, keeps nothing back. One that dies is started again a few
+ * times (tend.c); that there is none any more is said here, once. */
 #define _GNU_SOURCE
 #include "supervise.h"
 
@@ -18,7 +19,29 @@
 #define AGENT_SECONDS 5
 #endif
 static const double AGENT_ANSWER = AGENT_SECONDS; /* it has to ask Slurm first; with KillWait=30 there is time */
+#ifndef SAY_GONE_SECONDS
+#define SAY_GONE_SECONDS 2
+#endif
+static const double SAY_GONE_AFTER = SAY_GONE_SECONDS;
 static const double AGENT_KEEPS = 86400; /* whatever it waits for: Slurm's SIGKILL comes long before */
+
+/* Slurm's SIGKILL for the whole step may reach the agent first: nothing is said of it before that has passed. */
+static void lose_agent(struct supervisor *self)
+{
+    close(self->agent);
+    self->agent = -1;
+    self->say_gone_due = now_seconds() + SAY_GONE_AFTER;
+}
+
+void say_agent_gone(struct supervisor *self)
+{
+    self->say_gone_due = 0;
+    if (self->task->ended || self->parked_until > 0)
+        return; /* it is not missed */
+    complain("the agent of this job has gone: no more checkpoints by itself; the program runs on, and "
+             "'syscr checkpoint' still works");
+    write_agent_gone(self->task->options);
+}
 
 /* Returns whether the agent has been asked; it then decides. */
 bool ask_agent(struct supervisor *self, int number)
@@ -43,8 +66,7 @@ int hear_agent(struct supervisor *self)
     if (size < 0 && errno == EAGAIN)
         return 0;
     if (size <= 0) {
-        close(self->agent); /* it has gone */
-        self->agent = -1;
+        lose_agent(self);
     } else if (size != sizeof answer || answer[1] != SIGTERM) {
         return 0;
     } else if (answer[0] == 'h') {

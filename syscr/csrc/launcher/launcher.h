@@ -9,6 +9,7 @@
  *            `- init (init.c):    dump root, session leader, subreaper
  *                `- the user's program
  *
+ * Beside them, in sessions of their own: the sidecars, of which the tender (tend.c) keeps the agent running.
  * Without namespaces (DMTCP) the program is the outer half's own child. main.c reads the arguments;
  * hook.c is the action script that CRIU calls while the tree is frozen. No thread, no heap that grows,
  * no library but libc: this program must be too simple to fail.
@@ -24,7 +25,12 @@
 #define PARK_SECONDS 60
 #endif
 
+#ifndef END_MS
+#define END_MS 5000
+#endif
+
 enum {
+    END_NOTE_MS = END_MS, /* what the note of the program's end may take */
     EXIT_RESTORE_FAILED = 40, /* RestartError in syscr/errors.py */
     EXIT_UNFINISHED = 75, /* EX_TEMPFAIL of sysexits.h */
     EXIT_NOT_FOUND = 127,
@@ -42,6 +48,7 @@ struct options {
     bool is_tool;      /* argv is a dump tool: see prepare_tool() */
     int control_fd;    /* listening control socket, or -1 */
     int agent_fd;      /* socket of the agent, which is asked before SIGTERM is passed on, or -1 */
+    const char *agent_gone; /* file to write once there is no agent any more, or NULL */
     int agent_signal;  /* signal that is for the agent alone, or 0 */
     pid_t sidecars[SIDECARS_MAX]; /* helpers started before us; 0: none */
     const char *task;  /* TaskSpec as JSON; for people and for discovery */
@@ -78,6 +85,7 @@ bool write_all(int fd, const void *data, size_t size);
 bool read_all(int fd, void *data, size_t size);
 void write_ready(const struct options *options, const char *text);
 void write_end(const struct options *options, int status, const char *how);
+void write_agent_gone(const struct options *options);
 void reset_signals(void);
 void block_signals(void);
 _Noreturn void exec_program(const struct options *options);
@@ -87,6 +95,8 @@ _Noreturn void leave_with(int status);
 bool start_in_namespaces(struct task *task);
 /* init.c */
 _Noreturn void run_init(const struct options *options);
+/* tend.c */
+_Noreturn void run_tender(const struct options *options);
 /* caps.c */
 bool keep_tool_capabilities(void);
 bool drop_capabilities(void);

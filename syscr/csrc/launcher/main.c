@@ -2,6 +2,7 @@
  *
  *   syscr-launcher run     [--namespaces] [options] --task JSON -- PROGRAM ARGS...
  *   syscr-launcher restore [--namespaces] [options] --task JSON -- TOOL ARGS...
+ *   syscr-launcher agent   -- AGENT ARGS...              (keeps the agent running: tend.c)
  *   syscr-launcher init    [--no-randomize] -- PROGRAM ARGS...   (by PID 1, in its namespace)
  *   syscr-launcher version
  *   syscr-launcher                 (by CRIU, which gives an action script no arguments: hook.c)
@@ -53,6 +54,8 @@ static bool take_option(struct options *options, const char *name, const char *v
         options->control_fd = atoi(value);
     else if (strcmp(name, "--agent-fd") == 0)
         options->agent_fd = atoi(value);
+    else if (strcmp(name, "--agent-gone") == 0)
+        options->agent_gone = value;
     else if (strcmp(name, "--agent-signal") == 0)
         options->agent_signal = atoi(value);
     else if (strcmp(name, "--sidecar") == 0)
@@ -156,11 +159,13 @@ int main(int argc, char **argv)
         return 0;
     }
     struct options options = {.control_fd = -1, .agent_fd = -1, .restore = strcmp(argv[1], "restore") == 0};
-    bool init = strcmp(argv[1], "init") == 0;
-    if (!options.restore && !init && strcmp(argv[1], "run") != 0)
+    bool init = strcmp(argv[1], "init") == 0, tender = strcmp(argv[1], "agent") == 0;
+    if (!options.restore && !init && !tender && strcmp(argv[1], "run") != 0)
         return usage("unknown role");
-    set_name(init ? "syscr-init" : "syscr-launcher");
+    set_name(init ? "syscr-init" : tender ? "syscr-tender" : "syscr-launcher");
     const char *problem = read_options(&options, argv + 2);
+    if (tender && problem == NULL)
+        run_tender(&options);
     if (init && problem == NULL)
         run_init(&options);
     return problem != NULL ? usage(problem) : run(&options);

@@ -206,6 +206,7 @@ static double earliest(double one, double other)
 static int time_left(const struct supervisor *self)
 {
     double next = earliest(earliest(self->held_until, self->parked_until), self->agent_due);
+    next = earliest(next, self->say_gone_due);
     if (self->tool > 0)
         next = earliest(next, self->tool_deadline);
     for (int number = 1; number <= SIGNAL_MAX; number++)
@@ -239,6 +240,8 @@ static void meet_deadlines(struct supervisor *self)
         self->agent_due = 0;
         pass_on(self, SIGTERM);
     }
+    if (self->say_gone_due > 0 && now >= self->say_gone_due)
+        say_agent_gone(self);
     if (self->tool > 0 && now >= self->tool_deadline) {
         end_tool(self);
         self->tool_deadline = now + TOOL_GRACE;

@@ -15,6 +15,7 @@ struct supervisor {
 
     int agent;            /* socket, or -1 */
     double agent_due;     /* the agent has SIGTERM until then; 0: it has not */
+    double say_gone_due;  /* when to say that there is no agent any more; 0: nothing to say */
 
     int client;           /* connection that waits for the tool, or -1 */
     pid_t tool;           /* running dump tool, or 0 */
@@ -34,6 +35,7 @@ void tool_ended(struct supervisor *self, int status);
 /* agent.c */
 bool ask_agent(struct supervisor *self, int number);
 int hear_agent(struct supervisor *self);
+void say_agent_gone(struct supervisor *self);
 /* supervise.c */
 _Noreturn void leave(struct supervisor *self, int status);
 void signal_tree(struct supervisor *self, int number);

@@ -108,13 +108,39 @@ void write_ready(const struct options *options, const char *text)
     write_note(options->ready, text);
 }
 
+/* Lets a child write it, and waits so long for it: storage that hangs must not keep signals or the job's end
+ * back. Returns at once where no child can be had: the note is worth less than the job. */
+static void write_within(const struct options *options, const char *path, const char *text, int milliseconds)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    pid_t pid = path == NULL ? -1 : fork();
+    if (pid == 0) {
+        close_sockets(options);
+        write_note(path, text);
+        _exit(0);
+    }
+    for (int waited = 0; pid > 0 && waited < milliseconds; waited++) {
+        if (waitpid(pid, NULL, WNOHANG) != 0)
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
 /* How the program ended: wait status, how ("own", "told" by a signal, "image": ended after its image,
  * "fenced": ended for a newer life), when. */
 void write_end(const struct options *options, int status, const char *how)
 {
     char text[64];
     snprintf(text, sizeof text, "%d %s %lld\n", status, how, (long long)time(NULL));
-    write_note(options->end, text);
+    write_within(options, options->end, text, END_NOTE_MS);
+}
+
+/* Since when the job has no agent, in seconds since 1970; nobody waits for it. */
+void write_agent_gone(const struct options *options)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld\n", (long long)time(NULL));
+    write_within(options, options->agent_gone, text, 0);
 }
 
 /* What slurmstepd gives a task: default dispositions, nothing blocked. Python ignores PIPE and XFSZ. */

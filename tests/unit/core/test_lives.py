@@ -13,6 +13,7 @@ from syscr.lives import RECORD, LifeBook, parse_end, sum_time
 from syscr.model import Life, StopReason
 from syscr.ports import StoreKey
 from syscr.testing.store import FakeStore
+from syscr.units import format_time
 
 START = datetime(2026, 11, 24, 9, tzinfo=UTC)
 KEY = StoreKey("12")
@@ -76,6 +77,17 @@ def test_end_that_only_the_launcher_knows_is_told(book: LifeBook) -> None:
     assert book.read() == (FIRST,)  # it is only told
     book.begin(SECOND)
     assert book.read_ended() == (FIRST, SECOND)
+
+
+def test_life_without_an_agent_says_so(book: LifeBook) -> None:
+    book.begin(replace(FIRST, next_at=after(90)))
+    assert isinstance(book.store, FakeStore)
+    book.store.write_note(KEY, "run/12.0.0/agent.gone", f"{int(START.timestamp()) + 60}\n")
+    (life,) = book.read_ended()
+    assert (life.next_at, life.note.endswith(f" since {format_time(after(60))}")) == (None, True)
+    assert life.note.startswith("no agent: no more checkpoints by itself")
+    book.store.write_note(KEY, "run/12.0.0/agent.gone", "9" * 30)  # nonsense
+    assert book.read_ended() == book.read()
 
 
 def test_life_that_begins_twice_is_one(book: LifeBook) -> None:

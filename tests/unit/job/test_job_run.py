@@ -539,11 +539,13 @@ def test_agent_is_started_beside_the_first_rank_only(job: Job) -> None:
     assert job.sidecars == []
     program = job.run(PLACE._replace(step="0", rank=0, task_count=2), interval_seconds=60.0)
     ((argv, options),) = job.sidecars
-    assert argv[:3] == ("/bin/syscr", "agent", "--request")
+    assert argv[0] == program.argv[0]  # the launcher keeps it running
+    assert argv[1:-1] == ("agent", "--", "/bin/syscr", "agent", "--request")
+    assert option(program, "--agent-gone") == f"{options['cwd']}/agent.gone"
     assert "--agent-signal" not in program.argv
     other = job.run(interval_seconds=60.0, agent_signal="USR1")
     assert option(other, "--agent-signal") == "10"
-    request = AgentRequest.decode(argv[3])
+    request = AgentRequest.decode(argv[-1])
     assert request == AgentRequest("12.0", options["cwd"], 60.0, request.task)
     beside = wire.decode_task_spec(request.task)
     assert (beside.number, beside.step, beside.rank, beside.argv) == (12, "0", 0, ())

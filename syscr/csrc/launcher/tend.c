@@ -1,0 +1,84 @@
+/* The launcher's role `agent`: runs the agent, and runs it again if it dies, a few times.
+ *
+ * It holds the agent's end of the launcher's socket, so a question that comes while there is no agent waits for
+ * the next one (or for the launcher's patience). Once it gives up, the launcher sees the socket closed. Started
+ * by `syscr run` with all signals blocked, as every sidecar; what it says is in agent.log. */
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef TEND_PAUSE_MS /* tests have a shorter one */
+#define TEND_PAUSE_MS 1000
+#endif
+enum { STARTS_AGAIN = 3, PAUSE_MS = TEND_PAUSE_MS }; /* a pause, so that what always dies at once costs little */
+static const double LONG_LIFE = 3600; /* after that an earlier death does not count any more */
+
+static void send_kill(pid_t pid, void *data)
+{
+    (void)data;
+    kill(pid, SIGKILL);
+}
+
+static pid_t start_agent(char **argv)
+{
+    pid_t parent = getpid(), pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(EXIT_UNFINISHED);
+    execvp(argv[0], argv);
+    complain("cannot run '%s': %s", argv[0], strerror(errno));
+    _exit(EXIT_NOT_EXECUTABLE);
+}
+
+/* Waits for one child; reaps what others have left on the way. */
+static int wait_for(pid_t wanted)
+{
+    int status = 0;
+    for (pid_t pid = 0; pid != wanted;) {
+        pid = waitpid(-1, &status, 0);
+        if (pid < 0 && errno != EINTR)
+            return 0;
+    }
+    return status;
+}
+
+static void describe_end(int status)
+{
+    if (WIFSIGNALED(status))
+        complain("the agent was killed by signal %d", WTERMSIG(status));
+    else
+        complain("the agent ended with %d", WEXITSTATUS(status));
+}
+
+_Noreturn void run_tender(const struct options *options)
+{
+    const struct timespec pause = {.tv_sec = PAUSE_MS / 1000, .tv_nsec = PAUSE_MS % 1000 * 1000000};
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) /* what the agent leaves behind stays below us */
+        complain("cannot adopt orphans: %s", strerror(errno));
+    for (int deaths = 0;;) {
+        double started = now_seconds();
+        pid_t pid = start_agent(options->argv);
+        if (pid < 0) {
+            complain("cannot start the agent: %s", strerror(errno));
+            _exit(1);
+        }
+        describe_end(wait_for(pid));
+        visit_descendants(getpid(), NULL, 0, send_kill, NULL); /* nobody waits for its helpers any more */
+        deaths = now_seconds() - started > LONG_LIFE ? 1 : deaths + 1;
+        if (deaths > STARTS_AGAIN) {
+            complain("it is not started any more");
+            _exit(1);
+        }
+        nanosleep(&pause, NULL);
+        complain("the agent is started again, %d of %d", deaths, STARTS_AGAIN);
+    }
+}
