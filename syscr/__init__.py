@@ -6,7 +6,7 @@
     'running'
 
 The public names are ``__all__``; each is imported when it is first used, so that ``import syscr`` costs
-nothing. The functions are in ``api.py``; read ``errors.py`` and ``model.py`` next.
+nothing. The functions are in ``api.py``; read ``errors.py`` and ``model/`` next.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The table of docs/reference/errors.md is generated from this module (``error_table``). Exit codes are
 unique among the classes that are raised; ``cli.main`` alone turns an exception into an exit status.
-Read ``model.py`` next.
+Read ``model/`` next.
 
 SyscrError                        root; catch this to catch everything
   RequestError                 2  the request contradicts itself

@@ -1,6 +1,6 @@
 """Text <-> value for durations, sizes and times; pure.
 
-Slurm's time format and the sizes of its options are read here, once. Identifiers are in ``model.py``.
+Slurm's time format and the sizes of its options are read here, once. Identifiers are in ``model/ids.py``.
 """
 
 from __future__ import annotations
