@@ -1,7 +1,7 @@
 """Collects the settings: defaults, system file, user file, environment, command line; later wins.
 
 What can be set is declared in ``settings.py``. Importing this is cheap (``syscr run`` does it in each
-task): the TOML reader is loaded only if a file exists. Only this module and ``process.py`` look at
+task): the TOML reader is loaded only if a file exists. Only this module and ``process/`` look at
 ``os.environ``.
 """
 
