@@ -24,12 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb == "run" and args[1:2] not in (["--help"], ["-h"]):
         return _run(args[1:])
     if verb == "worker":
-        from syscr.wiring import run_worker
+        from syscr.wiring.worker import run_worker
 
         status = run_worker(args[1:])
         return status if argv is not None else _leave(status)
     if verb == "agent":
-        from syscr.wiring_agent import run_agent
+        from syscr.wiring.agent import run_agent
 
         return run_agent(args[1:])
     from syscr.cli import main as command_line
@@ -61,7 +61,7 @@ def _run(args: Sequence[str]) -> int:
         with contextlib.suppress(ToolMissingError):
             replace_process(launch)
     control.close()
-    from syscr.wiring import run_task
+    from syscr.wiring.task import run_task
 
     return run_task(args)
 

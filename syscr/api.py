@@ -1,4 +1,4 @@
-"""The Python functions: thin over ``wiring.build_manager``, one for each thing the command line can do.
+"""The Python functions: thin over ``wiring/manager.py``, one for each thing the command line can do.
 
 Each takes ``settings=`` (from ``load_settings``); without it files and environment are read at each
 call, as the command line does. All raise ``SyscrError`` with ``code``, ``exit_code``, ``transient`` and
@@ -38,9 +38,9 @@ Progress = Callable[[Mapping[str, object]], None]
 
 
 def _manager(settings: Settings) -> CheckpointManager:
-    from syscr import wiring  # the only importer of adapters
+    from syscr.wiring.manager import build_manager  # the only importer of adapters
 
-    return wiring.build_manager(settings)
+    return build_manager(settings)
 
 
 def _target(target: AnyTarget) -> Target:

@@ -2,7 +2,7 @@
 
 It sequences the ports and knows no technology. How a checkpoint is taken is in ``dumping.py``, how a
 job is brought back in ``restarting.py``, where images are found in ``locating.py``; the ports are in
-``ports/`` and what is behind them is chosen in ``wiring.py``.
+``ports/`` and what is behind them is chosen in ``wiring/``.
 """
 
 from __future__ import annotations

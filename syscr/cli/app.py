@@ -133,21 +133,21 @@ class Flags:
 
 
 def _build_manager(settings: Settings) -> Manager:
-    from syscr import wiring  # imports the adapters: only when work is to be done
+    from syscr.wiring.manager import build_manager  # the adapters: only when work is to be done
 
-    return wiring.build_manager(settings)
+    return build_manager(settings)
 
 
 def _pass_through(verb: str, argv: Sequence[str], settings: Settings) -> int:
-    from syscr import wiring
+    from syscr.wiring.slurm import pass_through
 
-    return wiring.pass_through(verb, argv, settings)
+    return pass_through(verb, argv, settings)
 
 
 def _become(user_name: str, args: Sequence[str]) -> None:
-    from syscr import wiring
+    from syscr.wiring.handover import become_user
 
-    wiring.become_user(user_name, args)
+    become_user(user_name, args)
 
 
 @dataclass

@@ -76,7 +76,7 @@ _OURS = (
 @pass_app
 def scontrol(app: App, ctx: click.Context) -> int:
     """Answer a ``checkpoint`` command, open the prompt, or become the real scontrol."""
-    from syscr import wiring
+    from syscr.wiring.handover import become_scontrol
 
     argv = list(ctx.args)
     if argv[:1] == [INSTALL]:
@@ -87,33 +87,34 @@ def scontrol(app: App, ctx: click.Context) -> int:
     if invocation.is_plain and not invocation.words:
         return _open_prompt(app, invocation)
     if not invocation.is_plain or not is_keyword(invocation.words[0]):
-        wiring.become_scontrol(argv)
+        become_scontrol(argv)
     return _answer(app, invocation, app.args)
 
 
 def _install(words: Sequence[str]) -> int:
-    from syscr import wiring
+    from syscr.wiring.scontrol import install_shim
 
     if len(words) != 1:
         raise RequestError(f"{INSTALL} needs one directory", hint=f"syscr scontrol {INSTALL} DIR")
-    path = wiring.install_shim(os.path.abspath(words[0]))
+    path = install_shim(os.path.abspath(words[0]))
     click.echo(f"wrote {path}; put its directory ahead of Slurm's in PATH")
     return 0
 
 
 def _answer(app: App, invocation: Invocation, again: Sequence[str] = ()) -> int:
     """Answer one ``checkpoint`` command; ``again`` is a command line that says the same."""
-    from syscr import wiring
+    from syscr.wiring.handover import call_scontrol
+    from syscr.wiring.scontrol import build_scontrol, is_native
 
     if app.flags.config_file:
         export_config_file(app.flags.config_file)
     app.start_log()
     request = parse_request(invocation.words)
     if isinstance(request, Request) and request.target is not None:
-        if wiring.is_native(app.settings, request.target):
-            return wiring.call_scontrol([*invocation.options, *invocation.words])
+        if is_native(app.settings, request.target):
+            return call_scontrol([*invocation.options, *invocation.words])
         app.act_for([request.target])
-    command = wiring.build_scontrol(app.settings, invocation.cluster, again)
+    command = build_scontrol(app.settings, invocation.cluster, again)
     answer = command.run(invocation.words, quiet=invocation.is_quiet)
     _print(answer)
     return answer.exit_code
@@ -126,16 +127,16 @@ def _print(answer: Answer) -> None:
 
 
 def _open_prompt(app: App, invocation: Invocation) -> int:
-    from syscr import wiring
+    from syscr.wiring.handover import call_own, call_scontrol
 
     def answer(words: Sequence[str], is_quiet: bool) -> int:
         if app.is_root():  # it will become the job's owner, and the prompt must stay
-            return wiring.call_own(["scontrol", *(["-Q"] if is_quiet else []), *words])
+            return call_own(["scontrol", *(["-Q"] if is_quiet else []), *words])
         return _answer(app, replace(invocation, words=tuple(words), is_quiet=is_quiet))
 
     prompt = Prompt(
         _read_from_terminal if sys.stdin.isatty() and sys.stdout.isatty() else _read_from_file,
-        wiring.call_scontrol,
+        call_scontrol,
         answer,
         lambda line: click.echo(line, err=True),
         options=invocation.options,

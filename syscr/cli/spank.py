@@ -40,11 +40,9 @@ from syscr.cli.help import About
 @pass_app
 def build(app: App, directory: str, include_dir: str, compiler: str) -> None:
     """Build the plugin."""
-    from syscr import wiring
+    from syscr.wiring.slurm import build_plugin_builder
 
-    built = wiring.build_plugin_builder().build(
-        directory, include_dir=include_dir, compiler=compiler
-    )
+    built = build_plugin_builder().build(directory, include_dir=include_dir, compiler=compiler)
     app.emit(
         "spank build",
         data=lambda: to_json(built),

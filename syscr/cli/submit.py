@@ -148,8 +148,8 @@ salloc = _pass(
 @pass_app
 def run(app: App, ctx: click.Context) -> int:
     """Hand over to the job's side, which reads its own options."""
-    from syscr import wiring
+    from syscr.wiring.task import run_task
 
     if app.flags.config_file:
         export_config_file(app.flags.config_file)
-    return wiring.run_task(ctx.args)
+    return run_task(ctx.args)

@@ -1,6 +1,6 @@
 """The ports: what the manager needs from the world, without any technology.
 
-Adapters implement these protocols and are built in ``wiring.py`` alone; fakes are in ``testing/``.
+Adapters implement these protocols and are built in ``wiring/`` alone; fakes are in ``testing/``.
 Each method's contract stands here; adapters say only what differs.
 """
 

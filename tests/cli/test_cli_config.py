@@ -12,7 +12,6 @@ import pytest
 from cli_support import Run, check_golden
 
 from syscr import __main__ as entrance
-from syscr import wiring
 from syscr.settings import SETTINGS
 
 Passed = list[tuple[str, tuple[str, ...], Any]]
@@ -149,7 +148,7 @@ def replace_wiring(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[Any])
         calls.append((name, list(argv), os.environ.get("SYSCR_CONFIG")))
         return 9
 
-    monkeypatch.setattr(wiring, name, act)
+    monkeypatch.setattr(f"syscr.wiring.{name.removeprefix('run_')}.{name}", act)
 
 
 @pytest.mark.parametrize(("name", "verb"), [("run", "run_task"), ("worker", "run_worker")])

@@ -123,7 +123,7 @@ def test_document_keeps_to_its_schema(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     manager.answers.update(ANSWERS)
-    monkeypatch.setattr("syscr.wiring.build_plugin_builder", FakeBuilder)
+    monkeypatch.setattr("syscr.wiring.slurm.build_plugin_builder", FakeBuilder)
     outcome = run("--json", *command.split(), *CALLS[command])
     document = json.loads(outcome.out)
     validate(document, SCHEMA["documents"][command])

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from cli_support import Run
 
-from syscr import wiring
 from syscr.cli.app import App
 from syscr.scontrol.texts import DONE, Answer
 
 
 @dataclass
 class Wired:
-    """Stands for ``wiring``.
+    """Stands for ``wiring/``.
 
     Attributes:
         answer: What a ``checkpoint`` command answers.
@@ -53,9 +52,9 @@ def wired(monkeypatch: pytest.MonkeyPatch) -> Wired:
         found.called.append(list(argv))
         return 0
 
-    monkeypatch.setattr(wiring, "build_scontrol", build)
-    monkeypatch.setattr(wiring, "become_scontrol", become)
-    monkeypatch.setattr(wiring, "call_scontrol", call)
+    monkeypatch.setattr("syscr.wiring.scontrol.build_scontrol", build)
+    monkeypatch.setattr("syscr.wiring.handover.become_scontrol", become)
+    monkeypatch.setattr("syscr.wiring.handover.call_scontrol", call)
     return found
 
 
@@ -126,7 +125,7 @@ def test_prompt_of_root_lets_a_child_become_the_owner(
         own.append(list(argv))
         return 7
 
-    monkeypatch.setattr(wiring, "call_own", call)
+    monkeypatch.setattr("syscr.wiring.handover.call_own", call)
     app.is_root = lambda: True
     assert run("scontrol").status == 7
     assert own == [["scontrol", "-Q", "ch", "able", "12"]]
@@ -140,7 +139,7 @@ def test_prompt_that_is_interrupted_ends_like_scontrol(
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(wiring, "call_scontrol", interrupt)
+    monkeypatch.setattr("syscr.wiring.handover.call_scontrol", interrupt)
     assert run("scontrol").status == 130
 
 

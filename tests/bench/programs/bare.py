@@ -28,7 +28,7 @@ from syscr.job import fresh
 from syscr.job.control import LauncherControl, find_tasks
 from syscr.model import TaskSpec
 from syscr.process.runner import LocalRunner
-from syscr.wiring import build_backends, open_store
+from syscr.wiring.parts import build_backends, open_store
 
 LIMIT_SECONDS = 120.0
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import syscr
-from syscr import errors, wiring
+from syscr import errors
 from syscr.config import load_settings
 from syscr.errors import RequestError
 from syscr.model import JobId, Target
@@ -39,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
             return record
 
-    monkeypatch.setattr(wiring, "build_manager", lambda _: Recorder())
+    monkeypatch.setattr("syscr.wiring.manager.build_manager", lambda _: Recorder())
     return made
 
 

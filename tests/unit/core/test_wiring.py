@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from syscr import __main__ as entrance
-from syscr import wire, wiring, wiring_agent
+from syscr import wire
 from syscr.config import load_settings
 from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
@@ -24,6 +24,18 @@ from syscr.result import NodeHealth
 from syscr.settings import Settings
 from syscr.testing.clock import FakeClock
 from syscr.wire import WorkerRequest
+from syscr.wiring import agent, task, worker
+from syscr.wiring.health import probe_here, probe_nodes
+from syscr.wiring.manager import _delegate, build_manager
+from syscr.wiring.output import report
+from syscr.wiring.parts import (
+    build_backends,
+    build_launcher,
+    find_syscr,
+    job_environment,
+    user_name,
+)
+from syscr.wiring.slurm import pass_through
 
 JOB = {"SLURM_JOB_ID": "12", "SLURMD_NODENAME": "c7", "PATH": "/bin"}
 
@@ -65,16 +77,16 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.mark.parametrize("argv0", ["syscr", "/opt/bin/python", "pytest", ""])
 def test_command_of_this_installation_is_found(monkeypatch: pytest.MonkeyPatch, argv0: str) -> None:
     monkeypatch.setattr(sys, "argv", [argv0])
-    assert wiring.find_syscr() == f"{sys.prefix}/bin/syscr"
+    assert find_syscr() == f"{sys.prefix}/bin/syscr"
 
 
 def test_command_that_was_called_is_the_one_for_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/opt/syscr/bin/syscr", "sbatch"])
-    assert wiring.find_syscr() == "/opt/syscr/bin/syscr"
+    assert find_syscr() == "/opt/syscr/bin/syscr"
 
 
 def test_manager_is_built_without_touching_anything(settings: Settings) -> None:
-    manager = wiring.build_manager(settings)
+    manager = build_manager(settings)
     assert isinstance(manager, CheckpointManager)
     assert (manager.verify_level, manager.keep_last) == ("digests", 0)
     assert manager.locator.checkpoint_dirs[0] == settings.checkpoint_dir
@@ -83,26 +95,26 @@ def test_manager_is_built_without_touching_anything(settings: Settings) -> None:
 
 
 def test_launcher_is_the_configured_or_the_installed_one(settings: Settings) -> None:
-    assert wiring.build_launcher(settings).installed.endswith("csrc/bin/syscr-launcher")
+    assert build_launcher(settings).installed.endswith("csrc/bin/syscr-launcher")
     other = settings._replace(launcher_path="/opt/launcher")
-    assert wiring.build_launcher(other).installed == "/opt/launcher"
+    assert build_launcher(other).installed == "/opt/launcher"
 
 
 def test_backends_are_in_the_configured_order(settings: Settings) -> None:
-    assert list(wiring.build_backends(settings)) == ["criu", "dmtcp"]
+    assert list(build_backends(settings)) == ["criu", "dmtcp"]
     other = settings._replace(order=("dmtcp",))
-    assert list(wiring.build_backends(other)) == ["dmtcp", "criu"]
+    assert list(build_backends(other)) == ["dmtcp", "criu"]
 
 
 def test_job_gets_the_users_own_values_of_what_our_runner_sets() -> None:
     environ = {"LC_ALL": "de_DE", "SLURM_TIME_FORMAT": "%s", "HOME": "/h"}
-    assert wiring.job_environment(environ) == {"LC_ALL": "de_DE", "SLURM_TIME_FORMAT": "%s"}
-    assert wiring.job_environment({"HOME": "/h"}) == {}
+    assert job_environment(environ) == {"LC_ALL": "de_DE", "SLURM_TIME_FORMAT": "%s"}
+    assert job_environment({"HOME": "/h"}) == {}
 
 
 def test_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
-    assert wiring._user_name() == "4000000"
+    assert user_name() == "4000000"
 
 
 @pytest.mark.parametrize("verb", ["sbatch", "srun", "salloc"])
@@ -110,13 +122,13 @@ def test_slurms_commands_are_passed_through(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     monkeypatch.setattr(f"syscr.submit.Submitter.{verb}", lambda _, argv: len(argv))
-    assert wiring.pass_through(verb, ["a", "b", "c"], settings) == 3
+    assert pass_through(verb, ["a", "b", "c"], settings) == 3
 
 
 def run_task(*argv: str, environ: dict[str, str] | None = None) -> tuple[str, ...] | int:
     """Return what ``syscr run`` becomes, or its exit status."""
     try:
-        return wiring.run_task(argv, JOB if environ is None else environ)
+        return task.run_task(argv, JOB if environ is None else environ)
     except Became as program:
         return program.argv
 
@@ -170,20 +182,20 @@ def test_task_that_must_continue_and_cannot_ends_with_the_errors_code(
 
 def run_worker(request: WorkerRequest, **environ: str) -> tuple[int, dict[str, str]]:
     words = ["--request", wire.encode_request(request)]
-    return wiring.run_worker(words, {"HOME": "/none", **environ}), {}
+    return worker.run_worker(words, {"HOME": "/none", **environ}), {}
 
 
 @pytest.mark.parametrize("argv", [[], ["--request"], ["--task", "{}"], ["--request", "{", "x"]])
 def test_worker_is_not_started_by_people(
     argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert wiring.run_worker(argv) == 2
+    assert worker.run_worker(argv) == 2
     assert "started by syscr itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "status"), [("{", 24), ('{"action": "dance"}', 2)])
 def test_request_that_makes_no_sense_is_refused(text: str, status: int) -> None:
-    assert wiring.run_worker(["--request", text]) == status
+    assert worker.run_worker(["--request", text]) == status
 
 
 def test_worker_writes_its_report_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +218,7 @@ def test_error_of_a_worker_is_in_its_report_and_no_exit_status(
 def test_worker_looks_at_its_node(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "build_backends", lambda _: {})
+    monkeypatch.setattr("syscr.wiring.health.build_backends", lambda _: {})
     monkeypatch.setenv("SLURMD_NODENAME", "c7")
     run_worker(WorkerRequest("probe"))
     reader = wire.MessageReader()
@@ -219,8 +231,8 @@ def test_worker_looks_at_its_node(
 def test_missing_launcher_is_a_fact_of_the_node(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "build_backends", lambda _: {})
-    health = wiring.probe_here(settings._replace(launcher_path="/none/launcher"))
+    monkeypatch.setattr("syscr.wiring.health.build_backends", lambda _: {})
+    health = probe_here(settings._replace(launcher_path="/none/launcher"))
     assert "cannot read the launcher '/none/launcher'" in health.facts["launcher"]
 
 
@@ -237,16 +249,16 @@ class Probed:
 
 def test_nodes_to_look_at_may_be_folded(settings: Settings) -> None:
     workers: Any = Probed()
-    assert len(wiring._probe(settings, workers, ["c[1-2]", "c2", "d7"])) == 3
+    assert len(probe_nodes(settings, workers, ["c[1-2]", "c2", "d7"])) == 3
     assert workers.nodes == ("c1", "c2", "d7")
 
 
 def test_this_machine_is_looked_at_where_no_node_is_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "build_backends", lambda _: {})
+    monkeypatch.setattr("syscr.wiring.health.build_backends", lambda _: {})
     workers: Any = Probed()
-    (health,) = wiring._probe(settings, workers, [])
+    (health,) = probe_nodes(settings, workers, [])
     assert health.facts["python"]
     assert workers.nodes == ()
 
@@ -266,7 +278,7 @@ def test_restored_task_is_confirmed_with_its_image(
 
 @pytest.mark.parametrize("argv", [[], ["--request", "{"], ["--request", "[]"]])
 def test_agent_is_not_started_by_people(argv: list[str]) -> None:
-    assert wiring_agent.run_agent(argv) == 2
+    assert agent.run_agent(argv) == 2
 
 
 SPEC = TaskSpec(12, "batch", 0, "c1", "12", "/d", "criu")
@@ -293,19 +305,19 @@ def test_agent_is_asked_only_from_inside_of_the_task_itself(
     monkeypatch.setattr("syscr.job.inside.find_own_task", lambda: own)
     monkeypatch.setattr("syscr.job.inside.ask_agent", lambda *_: "image")
     request = CheckpointRequest(Target.parse(target), dry_run=dry_run)
-    assert wiring._delegate(request, FakeClock()) == ("image" if is_asked else None)
+    assert _delegate(request, FakeClock()) == ("image" if is_asked else None)
 
 
 def test_error_without_an_own_code_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     error = CheckpointError("no", hint="")
     error.exit_code = 0  # type: ignore[misc]
-    assert wiring.report(error) == 1
+    assert report(error) == 1
     assert capsys.readouterr().err == "syscr: no\n"
 
 
 def test_verbs_of_jobs_are_taken_before_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "run_worker", lambda argv: 10 + len(argv))
-    monkeypatch.setattr(wiring_agent, "run_agent", lambda argv: 20 + len(argv))
+    monkeypatch.setattr("syscr.wiring.worker.run_worker", lambda argv: 10 + len(argv))
+    monkeypatch.setattr("syscr.wiring.agent.run_agent", lambda argv: 20 + len(argv))
     monkeypatch.setattr("syscr.cli.main.main", lambda argv: 30 + len(argv))
     assert entrance.main(["worker", "--request", "{}"]) == 12
     assert entrance.main(["agent"]) == 20
@@ -327,7 +339,7 @@ def test_process_of_its_own_ends_at_once_with_the_status(monkeypatch: pytest.Mon
 
 def test_task_takes_the_short_way_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("syscr.job.fresh.find_launch", lambda *_: ("launcher", "run"))
-    monkeypatch.setattr(wiring, "run_task", lambda _: 77)
+    monkeypatch.setattr("syscr.wiring.task.run_task", lambda _: 77)
     with pytest.raises(Became) as caught:
         entrance.main(["run", "prog"])
     assert caught.value.argv == ("launcher", "run")
@@ -342,22 +354,22 @@ def test_task_takes_the_long_way_where_the_short_one_fails(
 
     monkeypatch.setattr("syscr.job.fresh.find_launch", lambda *_: launch)
     monkeypatch.setattr("syscr.process.replace.replace_process", refuse)
-    monkeypatch.setattr(wiring, "run_task", lambda argv: 70 + len(argv))
+    monkeypatch.setattr("syscr.wiring.task.run_task", lambda argv: 70 + len(argv))
     assert entrance.main(["run", "--", "prog"]) == 72
 
 
 def test_error_about_a_cut_output_is_not_written_into_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert wiring.report(RestartError("too short", output_is_short=True)) == 40
+    assert report(RestartError("too short", output_is_short=True)) == 40
     assert capsys.readouterr().err == ""
-    assert wiring.report(RestartError("gone", output_is_short=False)) == 40
+    assert report(RestartError("gone", output_is_short=False)) == 40
     assert "syscr: gone" in capsys.readouterr().err
 
 
 def test_pyslurm_that_is_asked_for_and_not_there_is_an_error(settings: Settings) -> None:
     with pytest.raises(ToolMissingError, match=r"slurm\.client demands"):
-        wiring.build_manager(settings._replace(slurm_client="pyslurm"))
+        build_manager(settings._replace(slurm_client="pyslurm"))
 
 
 @pytest.mark.parametrize(("missing", "place"), [((), 0), (("no plugin",), -1)])
@@ -365,7 +377,7 @@ def test_slurms_own_checkpoints_come_first_where_there_are_any(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], place: int
 ) -> None:
     found = Capabilities("native", missing=missing)
-    monkeypatch.setattr(wiring, "_probe_native", lambda _: found)
-    backends = wiring.probe_here(settings).backends
+    monkeypatch.setattr("syscr.wiring.health._probe_native", lambda _: found)
+    backends = probe_here(settings).backends
     assert backends[place] is found
     assert len(backends) > 1

@@ -23,7 +23,7 @@ from syscr.job.environment import TaskPlace, read_place
 from syscr.job.launcher import Launcher, digest_binary
 from syscr.job.options import parse_run
 from syscr.model import TaskSpec
-from syscr.wiring import run_task
+from syscr.wiring.task import run_task
 
 STEP = {
     "SLURM_JOB_ID": "12",

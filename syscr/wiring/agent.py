@@ -33,7 +33,9 @@ from syscr.request import CheckpointRequest
 from syscr.slurm.outlook import SlurmOutlook
 from syscr.store.digest import sync_and_digest
 from syscr.units import parse_time
-from syscr.wiring import build_backends, build_manager, open_store, report
+from syscr.wiring.manager import build_manager
+from syscr.wiring.output import report
+from syscr.wiring.parts import build_backends, open_store
 
 if TYPE_CHECKING:
     from syscr.job.control import LauncherControl
