@@ -1,6 +1,6 @@
 """Collects the settings: defaults, system file, user file, environment, command line; later wins.
 
-What can be set is declared in ``settings.py``. Importing this is cheap (``syscr run`` does it in each
+What can be set is declared in ``declared.py``. Importing this is cheap (``syscr run`` does it in each
 task): the TOML reader is loaded only if a file exists. Only this module and ``process/`` look at
 ``os.environ``.
 """
@@ -11,9 +11,10 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from syscr.declared import BY_NAME, SETTINGS
 from syscr.errors import ConfigError
-from syscr.settings import BY_NAME, SETTINGS, Setting, Settings, Value, suggest
-from syscr.values import parse_value
+from syscr.settings import Settings, suggest
+from syscr.values import Setting, Value, parse_value
 
 SYSTEM_FILE = "/etc/syscr.toml"
 COMMAND_LINE = "command line"

@@ -1,9 +1,56 @@
-"""Text -> value of a setting -> text; pure. The settings are declared in ``settings.py``."""
+"""What a setting is; its text -> value -> text; pure. The settings are declared in ``declared.py``."""
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 from syscr.errors import RequestError
-from syscr.settings import Setting, Value
+
+Kind = Literal["path", "program", "choice", "names", "seconds", "count"]
+Value = str | float | int | tuple[str, ...]
+
+
+class Setting(NamedTuple):
+    """One setting.
+
+    Attributes:
+        name: ``section.key`` of the file, ``backends.<backend>.<key>`` for a backend's.
+        attribute: Attribute of ``Settings``.
+        kind: ``path`` (absolute, ``~`` and ``{user}`` are filled in), ``program`` (name or absolute
+            path), ``choice``, ``names`` (list or comma-separated), ``seconds``, ``count``.
+        default: Value where nobody says anything, as it would be written.
+        help: One sentence.
+        variables: Environment variables; the first wins.
+        option: Command-line option and the verbs that have it; empty if none.
+        choices: Allowed values of ``choice`` and ``names``.
+        minimum: Smallest allowed number, itself included.
+        may_be_empty: Whether an empty text is a value.
+        example: Another sensible value, as it is written in the file.
+        since: First version that has it.
+    """
+
+    name: str
+    attribute: str
+    kind: Kind
+    default: str | float | int | tuple[str, ...]
+    help: str
+    variables: tuple[str, ...]
+    option: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: float = 0
+    may_be_empty: bool = False
+    example: str = ""
+    since: str = "0.1"
+
+    @property
+    def section(self) -> str:
+        """Return the table of the file, ``store`` or ``backends.criu``."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def key(self) -> str:
+        """Return the key inside its table."""
+        return self.name.rpartition(".")[2]
 
 
 def parse_value(setting: Setting, raw: object, *, home: str, user: str) -> Value:

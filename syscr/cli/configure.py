@@ -13,8 +13,9 @@ from syscr.cli.app import App
 from syscr.cli.command import LazyGroup, command, option, pass_app
 from syscr.cli.help import About
 from syscr.cli.output import align, printable
-from syscr.settings import SETTINGS, Setting, Settings, get_setting, suggest
-from syscr.values import format_value
+from syscr.declared import SETTINGS
+from syscr.settings import Settings, get_setting, suggest
+from syscr.values import Setting, format_value
 
 _ERRORS = (errors.ConfigError,)
 

@@ -17,8 +17,8 @@ from syscr.cli.app import App
 from syscr.cli.configure import render_sample
 from syscr.cli.main import BROKEN_PIPE, INTERRUPTED, build_root
 from syscr.config import OTHER_VARIABLES, SYSTEM_FILE
+from syscr.declared import SETTINGS
 from syscr.errors import error_table, iter_errors
-from syscr.settings import SETTINGS
 from syscr.values import format_value
 
 WIDTH = 90

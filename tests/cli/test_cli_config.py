@@ -12,7 +12,7 @@ import pytest
 from cli_support import Run, check_golden
 
 from syscr import __main__ as entrance
-from syscr.settings import SETTINGS
+from syscr.declared import SETTINGS
 
 Passed = list[tuple[str, tuple[str, ...], Any]]
 

@@ -12,8 +12,9 @@ import pytest
 
 from syscr import config
 from syscr.config import load_settings
+from syscr.declared import SETTINGS
 from syscr.errors import ConfigError
-from syscr.settings import SETTINGS, Settings
+from syscr.settings import Settings
 
 Load = Callable[..., Settings]
 ROOT = Path(__file__).parents[3]

@@ -8,16 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syscr.declared import BY_NAME, SETTINGS
 from syscr.errors import ConfigError
-from syscr.settings import (
-    BY_NAME,
-    SETTINGS,
-    Setting,
-    Settings,
-    get_setting,
-    suggest,
-)
-from syscr.values import format_value, parse_value
+from syscr.settings import Settings, get_setting, suggest
+from syscr.values import Setting, format_value, parse_value
 
 
 def parse(name: str, raw: object) -> object:
