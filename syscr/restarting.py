@@ -353,7 +353,7 @@ def _options(image: Image, stick_to_nodes: bool) -> tuple[str, ...]:
 
 def _slurm_options(image: Image) -> tuple[str, ...]:
     """Return what Slurm knew of a job's options; those of the SPANK plugin are in the script then."""
-    from syscr.slurm.options import is_own_word  # only a new job needs it
+    from syscr.slurm.own_options import is_own_word  # only a new job needs it
 
     return tuple(word for word in image.manifest.submission.options if not is_own_word(word))
 

@@ -28,8 +28,17 @@ from syscr.process.attached import run_attached
 from syscr.selection import CONTINUES, SUBMISSION
 from syscr.settings import Settings
 from syscr.slurm import commands as slurm_commands
-from syscr.slurm import options as slurm_options
 from syscr.slurm import script as slurm_script
+from syscr.slurm.command_line import SplitCommand, split_command
+from syscr.slurm.options import Option, find_option, parse_options
+from syscr.slurm.own_options import (
+    FALLBACK_VARIABLES,
+    OWN_VARIABLES,
+    OwnOptions,
+    is_own_word,
+    read_own_options,
+    read_own_variables,
+)
 from syscr.units import AUTO_INTERVAL
 
 # Options of our SPANK plugin as Slurm hands them on (csrc/spank/plugin.c): here the wrapper asks for us.
@@ -65,7 +74,7 @@ class Submitter:
             RequestError: The command line or the script cannot be read.
             StoreAccessError: The copy of the script cannot be stored; nothing was submitted.
         """
-        split = slurm_options.split_command("sbatch", argv)
+        split = split_command("sbatch", argv)
         if split.is_heterogeneous:
             raise OperationUnsupportedError(
                 "cannot make a heterogeneous job checkpointable; nothing was submitted",
@@ -73,7 +82,7 @@ class Submitter:
             )
         script, arguments, name = _read_script(split)
         in_script = slurm_script.read_sbatch_options(script)
-        own = self._own(split).over(slurm_options.read_own_options(in_script))
+        own = self._own(split).over(read_own_options(in_script))
         checkpoint_dir = self._checkpoint_dir(own)
         parsed = (*in_script, *split.parsed)
         wrapper = slurm_script.build_wrapper(
@@ -88,7 +97,7 @@ class Submitter:
             arguments=arguments,
         )
         options = split.without("wrap", "parsable")
-        is_waiting = slurm_options.find_option(parsed, "wait") is not None
+        is_waiting = find_option(parsed, "wait") is not None
         completed = self._submit(
             (*self._defaults(parsed, name), *options), wrapper, math.inf if is_waiting else None
         )
@@ -99,7 +108,7 @@ class Submitter:
 
     def srun(self, argv: Sequence[str]) -> int:
         """Start a step whose tasks are checkpointable; returns srun's exit status."""
-        split = slurm_options.split_command("srun", argv)
+        split = split_command("srun", argv)
         if not split.program:
             return run_attached(["srun", *split.options])
         if split.is_heterogeneous:
@@ -118,7 +127,7 @@ class Submitter:
 
     def salloc(self, argv: Sequence[str]) -> int:
         """Run salloc; our options become the defaults of ``syscr srun`` inside."""
-        split = slurm_options.split_command("salloc", argv)
+        split = split_command("salloc", argv)
         env = {}
         if split.own.checkpoint_dir:
             env["SYSCR_CHECKPOINT_DIR"] = os.path.abspath(split.own.checkpoint_dir)
@@ -135,11 +144,11 @@ class Submitter:
             name: value
             for name, value in self.environ.items()
             if name.startswith(("SLURM_", "SBATCH_"))
-            and name not in slurm_options.OWN_VARIABLES["sbatch"]
+            and name not in OWN_VARIABLES["sbatch"]
             and not name.startswith(_SPANK_VARIABLES)
         }
         # the steps in the job shall find theirs, and the plugin shall not take them for sbatch's
-        fallbacks = slurm_options.FALLBACK_VARIABLES.items()
+        fallbacks = FALLBACK_VARIABLES.items()
         env.update({own: "" for own, fallback in fallbacks if fallback in env})
         try:
             completed = self.runner.run(argv, stdin=wrapper, env=env, timeout_seconds=limit_seconds)
@@ -152,13 +161,13 @@ class Submitter:
         sys.stderr.write(completed.stderr)
         return completed
 
-    def _defaults(self, options: Sequence[slurm_options.Option], name: str) -> tuple[str, ...]:
+    def _defaults(self, options: Sequence[Option], name: str) -> tuple[str, ...]:
         """Return options that sbatch would have chosen by itself, had it seen the script itself.
 
         Output is always appended, for a requeue must not empty what the job has written; a start from
         the beginning empties it, where that was asked for. They go in front: the user's win.
         """
-        given = slurm_options.find_option(options, "job-name") is not None
+        given = find_option(options, "job-name") is not None
         named = given or "SBATCH_JOB_NAME" in self.environ
         return ("--open-mode=append", *(() if named else (f"--job-name={name}",)))
 
@@ -176,17 +185,17 @@ class Submitter:
             sys.stderr.write(f"syscr: {error.message}; a restart will derive the options\n")
 
     def _append_where_continued(
-        self, split: slurm_options.SplitCommand, checkpoint_dir: str
+        self, split: SplitCommand, checkpoint_dir: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return srun's options, and those of ``syscr run``, for a step of a job that goes on.
 
         srun empties the step's output files at its start; in a job that continues from an image they
         hold what the tasks wrote before it.
         """
-        is_set = slurm_options.find_option(split.parsed, "open-mode") is not None
+        is_set = find_option(split.parsed, "open-mode") is not None
         if is_set or not self._is_continued(checkpoint_dir):
             return split.options, ()
-        output = slurm_options.find_option(split.parsed, "output") or ""
+        output = find_option(split.parsed, "output") or ""
         own_files = "%t" in output  # one file for each task: a task that starts afresh may empty it
         return (*split.options, "--open-mode=append"), ("--truncate-output",) if own_files else ()
 
@@ -199,14 +208,14 @@ class Submitter:
             return True
         return self.open_store(checkpoint_dir).read_record(StoreKey(number), CONTINUES) is not None
 
-    def _own(self, split: slurm_options.SplitCommand) -> slurm_options.OwnOptions:
+    def _own(self, split: SplitCommand) -> OwnOptions:
         """Return our options as they were given on the command line, else by the documented variables."""
-        return slurm_options.read_own_variables(split.tool, self.environ, split.own)
+        return read_own_variables(split.tool, self.environ, split.own)
 
-    def _checkpoint_dir(self, own: slurm_options.OwnOptions) -> str:
+    def _checkpoint_dir(self, own: OwnOptions) -> str:
         return os.path.abspath(own.checkpoint_dir or self.settings.checkpoint_dir)
 
-    def _run_options(self, own: slurm_options.OwnOptions, checkpoint_dir: str) -> tuple[str, ...]:
+    def _run_options(self, own: OwnOptions, checkpoint_dir: str) -> tuple[str, ...]:
         backend = own.backend or self.settings.backend
         known = ("auto", *self.settings.order)
         if backend not in known:
@@ -218,7 +227,7 @@ class Submitter:
         return _build_run_options(replace(own, backend=backend), checkpoint_dir)
 
 
-def _build_run_options(own: slurm_options.OwnOptions, checkpoint_dir: str) -> tuple[str, ...]:
+def _build_run_options(own: OwnOptions, checkpoint_dir: str) -> tuple[str, ...]:
     """Return the options of ``syscr run``."""
     options = ["--checkpoint-dir", checkpoint_dir]
     if own.backend and own.backend != "auto":
@@ -235,22 +244,22 @@ def _build_run_options(own: slurm_options.OwnOptions, checkpoint_dir: str) -> tu
     return tuple(options)
 
 
-def _print_job(reply: str, split: slurm_options.SplitCommand) -> None:
+def _print_job(reply: str, split: SplitCommand) -> None:
     """Print what sbatch itself would have printed."""
     number, semicolon, cluster = reply.strip().partition(";")
-    if slurm_options.find_option(split.parsed, "parsable") is not None:
+    if find_option(split.parsed, "parsable") is not None:
         sys.stdout.write(reply)
-    elif slurm_options.find_option(split.parsed, "quiet") is None:
+    elif find_option(split.parsed, "quiet") is None:
         where = f" on cluster {cluster}" if semicolon else ""
         sys.stdout.write(f"Submitted batch job {number}{where}\n")
     sys.stdout.flush()
 
 
 def _read_script(
-    split: slurm_options.SplitCommand,
+    split: SplitCommand,
 ) -> tuple[str, tuple[str, ...], str]:
     """Return script text, its arguments and the job name that sbatch would give it."""
-    wrap = slurm_options.find_option(split.parsed, "wrap")
+    wrap = find_option(split.parsed, "wrap")
     if wrap is not None:
         if split.program:
             raise RequestError(
@@ -267,9 +276,9 @@ def _read_script(
         raise RequestError(f"cannot read batch script '{path}': {error.strerror}") from error
 
 
-def _truncation(options: Sequence[slurm_options.Option]) -> tuple[str, ...]:
+def _truncation(options: Sequence[Option]) -> tuple[str, ...]:
     """Return the option that empties the output at a start from the beginning, as Slurm's default."""
-    mode = slurm_options.find_option(options, "open-mode")
+    mode = find_option(options, "open-mode")
     return () if mode is not None and mode.startswith("a") else ("--truncate-output",)
 
 
@@ -280,10 +289,10 @@ def build_batch_script(image: Image, syscr: str) -> str:
     then needs neither the plugin nor the variables that the first one was submitted with.
     """
     submission = image.manifest.submission
-    words = [word for word in submission.options if slurm_options.is_own_word(word)]
+    words = [word for word in submission.options if is_own_word(word)]
     if not submission.script or not words or image.manifest.step != "batch":
         return submission.script
-    own = slurm_options.read_own_options(slurm_options.parse_options("sbatch", words)[0])
+    own = read_own_options(parse_options("sbatch", words)[0])
     copy, *arguments = image.manifest.tasks[0].argv
     return slurm_script.build_wrapper(
         submission.script,

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from syscr.errors import RequestError
-from syscr.slurm.options import Option, is_own_word, parse_options
+from syscr.slurm.options import Option, parse_options
+from syscr.slurm.own_options import is_own_word
 
 _WORDS = ("#SBATCH", "#SLURM")
 _HET_WORDS = ("hetjob", "packjob")

@@ -36,7 +36,7 @@ from syscr.job.options import parse_run
 from syscr.model import Manifest
 from syscr.scontrol.grammar import Request, parse_request
 from syscr.scontrol.options import is_keyword, split_options
-from syscr.slurm.options import split_command
+from syscr.slurm.command_line import split_command
 
 PAGES = find_pages()
 COMMANDS = {path: command for path, command, _ in cli_docs.iter_commands()}

@@ -9,16 +9,10 @@ from hypothesis import strategies as st
 from slurm_replies import Read
 
 from syscr.errors import RequestError
-from syscr.slurm.options import (
-    Arity,
-    OwnOptions,
-    find_option,
-    get_table,
-    is_own_word,
-    parse_help,
-    parse_options,
-    split_command,
-)
+from syscr.slurm.command_line import split_command
+from syscr.slurm.grammar import Arity, get_table, parse_help
+from syscr.slurm.options import find_option, parse_options
+from syscr.slurm.own_options import OwnOptions, is_own_word
 
 SOURCE = json.loads(
     (Path(__file__).resolve().parents[2] / "data" / "slurm" / "options.json").read_text()

@@ -18,7 +18,7 @@ from syscr.model import ImageFile, Job, JobId, JobState, NodeReport, TaskSpec
 from syscr.ports import Capabilities
 from syscr.result import NodeHealth
 from syscr.slurm import commands
-from syscr.slurm.options import split_command
+from syscr.slurm.command_line import split_command
 from syscr.slurm.workers import SrunWorkers
 from syscr.testing.runner import ANSWER_END, FakeRunner
 from syscr.wire import (
