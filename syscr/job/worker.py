@@ -11,29 +11,25 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from syscr import wire
 from syscr.errors import CheckpointError, StoreFullError, SyscrError
 from syscr.job.control import LauncherControl, find_tasks
-from syscr.job.launcher import digest_binary
+from syscr.job.dumping import Dumped, Dumping
 from syscr.job.meeting import mark_ended, wait_for_others
 from syscr.job.outputs import check_outputs
 from syscr.job.sharing import list_written
+from syscr.job.tree import find_working_dir, list_own, read_launcher_facts, sum_resident
 from syscr.model import Finding, ImageFile, NodeReport, Severity, TaskImage, Timings
 from syscr.ports import Backend, Clock
 from syscr.procfs.host import read_host_facts
-from syscr.procfs.tree import Process, list_tree
 from syscr.units import format_size
 
-_PARALLEL = 4
-_PROGRESS_SECONDS = 0.5
 _MARGIN_BYTES = 64 << 20
 
 _FAILURES: Mapping[int | None, type[CheckpointError | StoreFullError]] = {
@@ -41,8 +37,6 @@ _FAILURES: Mapping[int | None, type[CheckpointError | StoreFullError]] = {
     errno.EDQUOT: StoreFullError,
     errno.EFBIG: StoreFullError,
 }
-
-_T = TypeVar("_T")
 
 
 class Digest(Protocol):
@@ -104,7 +98,7 @@ class NodeWorker:
         resident = processes = 0
         for task in tasks:
             findings += self._check(task)
-            tree = _list_own(task)
+            tree = list_own(task)
             resident += sum(process.resident_bytes for process in tree)
             processes += len(tree)
         return NodeReport(
@@ -155,9 +149,16 @@ class NodeWorker:
                 "made: the checkpoint directory is not on a shared file system; the job is still running",
                 hint="use a --checkpoint-dir that all nodes and the login node mount",
             )
-        resident = _resident_bytes(tasks)
+        resident = sum_resident(tasks)
         self._check_space(request, resident)
-        with _Dumping(self, request, tasks, resident) as dumping:
+        with Dumping(
+            self.node,
+            request,
+            tasks,
+            dump=functools.partial(self._dump_task, request),
+            emit=self.emit,
+            expected_bytes=resident,
+        ) as dumping:
             results = dumping.run()
             failures = [result for result in results if isinstance(result, SyscrError)]
             if failures:
@@ -210,15 +211,13 @@ class NodeWorker:
                 free_bytes=free,
             )
 
-    def dump_task(
-        self, task: LauncherControl, request: wire.WorkerRequest
-    ) -> tuple[TaskImage, Timings, tuple[str, ...]]:
+    def _dump_task(self, request: wire.WorkerRequest, task: LauncherControl) -> Dumped:
         """Dump one task; returns its part of the image, how long it took, and remarks."""
         data = f"data/{task.spec.rank}"
         folder = Path(request.staging_dir, data)
         folder.mkdir(mode=0o700, parents=True)
-        tree = _list_own(task)
-        working_dir = _working_dir([process.pid for process in tree])
+        tree = list_own(task)
+        working_dir = find_working_dir([process.pid for process in tree])
         self.emit(wire.encode_progress(self.node, "dump"))
         report = self._backend(task).checkpoint(
             task,
@@ -236,7 +235,11 @@ class NodeWorker:
             open_files=report.open_files,
             process_count=len(tree),
             resident_bytes=sum(process.resident_bytes for process in tree),
-            state={**_launcher_facts(task), **report.state, "home_dir": task.spec.checkpoint_dir},
+            state={
+                **read_launcher_facts(task),
+                **report.state,
+                "home_dir": task.spec.checkpoint_dir,
+            },
         )
         return image, Timings(report.frozen_us, report.dump_seconds), report.notes
 
@@ -266,131 +269,6 @@ class NodeWorker:
             else:
                 task.resume()
         return NodeReport(self.node, tasks=tuple(task.spec for task in tasks))
-
-
-class _Dumping:
-    """Dumps the tasks in parallel; while it is open, says how far things are and renews the hold."""
-
-    def __init__(
-        self,
-        worker: NodeWorker,
-        request: wire.WorkerRequest,
-        tasks: Sequence[LauncherControl],
-        expected_bytes: int,
-    ) -> None:
-        self._worker = worker
-        self._expected_bytes = expected_bytes
-        self._request = request
-        self._tasks = tasks
-        self._digested: int | None = None
-        self._held: list[LauncherControl] = []
-        self._guard = threading.Lock()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> _Dumping:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        if kind is not None:
-            for task in self._tasks:
-                _outcome(task.resume)
-
-    def run(self) -> list[tuple[TaskImage, Timings, tuple[str, ...]] | SyscrError]:
-        """Dump all tasks; one result or error for each."""
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            jobs = [pool.submit(self._dump, task) for task in self._tasks]
-            results = [_outcome(job.result) for job in jobs]
-        self._digested = 0
-        return results
-
-    def resume(self) -> None:
-        """End the hold of all tasks."""
-        with self._guard:  # no renewal may come after it
-            self._held.clear()
-        for task in self._tasks:
-            task.resume()
-
-    def _dump(self, task: LauncherControl) -> tuple[TaskImage, Timings, tuple[str, ...]]:
-        result = self._worker.dump_task(task, self._request)
-        if self._request.hold_seconds > 0:
-            self._held.append(task)  # its hold is renewed while others are still dumped
-        return result
-
-    def count(self, digested_bytes: int) -> None:
-        """Take note of bytes that were digested."""
-        self._digested = (self._digested or 0) + digested_bytes
-
-    def _watch(self) -> None:
-        renewed = time.monotonic()
-        total: int | None = None
-        while not self._done.wait(_PROGRESS_SECONDS):
-            written = _folder_bytes(str(Path(self._request.staging_dir, "data")))
-            digested = self._digested
-            phase = "dump" if digested is None else "digest"
-            total = self._expected_bytes if digested is None else written
-            done = written if digested is None else digested
-            self._worker.emit(wire.encode_progress(self._worker.node, phase, done, total))
-            if self._held and time.monotonic() - renewed > self._request.hold_seconds / 3:
-                renewed = time.monotonic()
-                with self._guard:
-                    for task in self._held:
-                        _outcome(functools.partial(task.hold, self._request.hold_seconds))
-
-
-def _launcher_facts(task: LauncherControl) -> dict[str, object]:
-    """Return path and digest of the launcher where it is part of the dumped tree."""
-    try:
-        root = Path(f"/proc/{task.root_pid()}")
-        if (root / "comm").read_text().strip() != "syscr-init":
-            return {}
-        path = os.readlink(root / "exe")
-        return {"launcher_path": path, "launcher_digest": digest_binary(path)}
-    except OSError:
-        return {}  # the tree has gone: the dump itself says so
-
-
-def _resident_bytes(tasks: Sequence[LauncherControl]) -> int:
-    """Return the resident memory of the tasks' trees: about the size of their images."""
-    return sum(process.resident_bytes for task in tasks for process in _list_own(task))
-
-
-def _list_own(task: LauncherControl) -> tuple[Process, ...]:
-    """Return the processes of the user's own tree; /proc is read twice, however many there are."""
-    pids = frozenset(task.pids())
-    return tuple(process for process in list_tree(task.launcher_pid) if process.pid in pids)
-
-
-def _folder_bytes(top: str) -> int:
-    total = 0
-    for folder, _, names in os.walk(top):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_size
-            except OSError:
-                continue  # renamed or removed by the tool meanwhile
-    return total
-
-
-def _outcome(act: Callable[[], _T]) -> _T | SyscrError:
-    """Return what ``act`` returns, or the error it raises."""
-    try:
-        return act()
-    except SyscrError as error:
-        return error
-
-
-def _working_dir(pids: Sequence[int]) -> str:
-    """Return the working directory of the first process; the root directory if it cannot be read."""
-    for pid in pids:
-        try:
-            return os.readlink(f"/proc/{pid}/cwd")
-        except OSError:
-            continue
-    return "/"
 
 
 def _name(task: LauncherControl) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from syscr.errors import CheckpointError, StoreAccessError
+from syscr.job import dumping, tree
 from syscr.job import worker as worker_module
 from syscr.job.worker import NodeWorker
 from syscr.model import FileState, Finding, ImageFile, NodeReport, Severity, TaskSpec
@@ -204,7 +205,7 @@ def test_dump_with_hold_leaves_the_tasks_stopped(node: Node) -> None:
 def test_hold_is_renewed_while_others_are_dumped_and_files_are_digested(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "_PROGRESS_SECONDS", 0.01)
+    monkeypatch.setattr(dumping, "_PROGRESS_SECONDS", 0.01)
     first, second = node.add(0), node.add(1)
     real = node.backend.checkpoint
 
@@ -387,7 +388,7 @@ def test_launcher_in_the_tree_is_written_down(
     (root / "exe").symlink_to(binary)
     real = Path
     monkeypatch.setattr(
-        worker_module, "Path", lambda *a: real(root) if a == (f"/proc/{os.getpid()}",) else real(*a)
+        tree, "Path", lambda *a: real(root) if a == (f"/proc/{os.getpid()}",) else real(*a)
     )
     node.add()
     (image,) = node.ask("dump").images
@@ -405,10 +406,10 @@ def test_size_of_a_folder_that_changes_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("12345")
-    assert worker_module._folder_bytes(str(tmp_path)) == 5
+    assert dumping._folder_bytes(str(tmp_path)) == 5
     walk: list[tuple[str, list[str], list[str]]] = [(str(tmp_path), [], ["file", "gone"])]
-    monkeypatch.setattr("syscr.job.worker.os.walk", lambda _: walk)
-    assert worker_module._folder_bytes(str(tmp_path)) == 5
+    monkeypatch.setattr("syscr.job.dumping.os.walk", lambda _: walk)
+    assert dumping._folder_bytes(str(tmp_path)) == 5
 
 
 def test_memory_is_that_of_the_tasks_own_processes(
@@ -417,7 +418,7 @@ def test_memory_is_that_of_the_tasks_own_processes(
     task = node.add()
     task.processes = (7, 8)
     found = tuple(Process(pid, 1, pid, "p", resident_bytes=pid) for pid in (6, 7, 8))
-    monkeypatch.setattr(worker_module, "list_tree", lambda _: found)
+    monkeypatch.setattr(tree, "list_tree", lambda _: found)
     report = node.ask("inspect")
     assert (report.processes, report.resident_bytes) == (2, 15)
 
