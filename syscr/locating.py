@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syscr.errors import (
+    ImageCorruptError,
     ImageNotFoundError,
     RequestError,
     StoreAccessError,
@@ -15,7 +16,8 @@ from syscr.errors import (
 from syscr.lives import LifeBook
 from syscr.model import Image, Life, Target
 from syscr.ports import Store, StoreKey
-from syscr.selection import find_lineage
+from syscr.request import RestartRequest
+from syscr.selection import Progress, Selection, find_lineage, select_newest, verify_visibly
 
 _NAMED = 3
 
@@ -96,6 +98,36 @@ class Locator:
             raise not_found
         searched = name_dirs([store.checkpoint_dir for store in self.stores(image_dir)])
         raise ImageNotFoundError(f"no image '{image_id}' in {searched}")
+
+    def select(
+        self, request: RestartRequest, *, level: str, progress: Progress | None
+    ) -> Selection:
+        """Return the image to restart from, verified.
+
+        Raises:
+            StoreNotFoundError, ImageNotFoundError: There is none.
+            ImageCorruptError: None verifies, or the one that was named does not.
+        """
+        if request.image_id is not None:
+            return self._select_named(request.image_id, request.image_dir, level, progress)
+        if request.target is None:
+            raise RequestError("neither a job nor an image is named")
+        place = self.find_place(request.target, request.image_dir)
+        return select_newest(place.store, place.key, level=level, progress=progress)
+
+    def _select_named(
+        self, image_id: str, image_dir: str | None, level: str, progress: Progress | None
+    ) -> Selection:
+        image = self.get_image(image_id, image_dir)
+        store = self.open_store(image.checkpoint_dir)
+        differences = verify_visibly(store, image, level=level, progress=progress)
+        if differences:
+            raise ImageCorruptError(
+                f"cannot restart from image '{image.image_id}': {'; '.join(differences[:5])}",
+                hint=f"choose another one: 'syscr image list {image.manifest.lineage}'",
+                differences=list(differences),
+            )
+        return Selection(image)
 
     def list_lives(self, target: Target, number: int) -> tuple[Life, ...]:
         """Return the lives of a job or step that keeps itself alive, oldest first; see ``find_book``."""

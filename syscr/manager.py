@@ -1,53 +1,46 @@
 """CheckpointManager: what syscr does, one method per verb; read it like the manual.
 
 It sequences the ports and knows no technology. How a checkpoint is taken is in ``dumping.py``, how a
-job is brought back in ``restarting.py``, where images are found in ``locating.py``; the ports are in
-``ports/`` and what is behind them is chosen in ``wiring/``.
+job is brought back in ``restarting.py``, where images are found in ``locating.py``, what is known of a job
+in ``status.py``, which images go in ``pruning.py``. The ports are in ``ports/``, and what is behind them
+is chosen in ``wiring/``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syscr import retention
 from syscr.dumping import Dumper, Plan, Progress
 from syscr.errors import (
-    ImageCorruptError,
     JobNotFoundError,
     OperationUnsupportedError,
-    PreflightError,
-    RequestError,
     RestartError,
     SchedulerUnavailableError,
-    StoreNotFoundError,
     SyscrError,
 )
-from syscr.lives import sum_time
 from syscr.locating import Locator
-from syscr.model import Image, Job, JobId, JobState, Target
+from syscr.model import Image, JobId, Target
 from syscr.native.naming import NAME as NATIVE
 from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
-from syscr.protecting import find_protection
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
 from syscr.restarting import Restarter
 from syscr.result import (
     CheckpointResult,
-    Decision,
     JobStatus,
     NodeHealth,
     PruneResult,
     RestartResult,
     SimulationResult,
-    SkippedImage,
 )
-from syscr.selection import Selection, select_newest, verify_visibly
+from syscr.selection import Selection
 
 if TYPE_CHECKING:
     from syscr.native.choice import NativeWay
     from syscr.native.dumping import NativeDumper
     from syscr.native.restarting import NativeRestarter
+    from syscr.pruning import Pruner
 
 
 def _silent(_: Mapping[str, object]) -> None:
@@ -195,7 +188,7 @@ class CheckpointManager:
             JobStateError: The job still runs or waits.
             RestartError, RestartTimeoutError, ImageIncompatibleError: It could not be brought back.
         """
-        selection = self._select(request, progress)
+        selection = self.locator.select(request, level=self.verify_level, progress=progress)
         restarter = self._find_restarter(selection.image)
         return restarter.restart(selection, request, progress or _silent)
 
@@ -211,8 +204,11 @@ class CheckpointManager:
 
     def status(self, targets: Sequence[Target] = ()) -> tuple[JobStatus, ...]:
         """Say of each job whether it can be dumped and which images there are; all own jobs if none."""
+        from syscr.status import StatusReader  # no other verb needs it
+
+        reader = StatusReader(self.scheduler, self.locator, self.clock, self._find_dumper)
         wanted = targets or [Target(job_id) for job_id in self.list_own_jobs()]
-        return tuple(self._status(target) for target in wanted)
+        return tuple(reader.read(target) for target in wanted)
 
     def simulate(
         self, target: Target, cause: str, *, wait_seconds: float = 60.0
@@ -270,20 +266,7 @@ class CheckpointManager:
 
     def prune(self, request: PruneRequest) -> PruneResult:
         """Delete images by rule; the newest verified one of an unfinished job always stays."""
-        store = self.open_store(request.checkpoint_dir)
-        images, warnings = store.list_images()
-        decisions = self._decide(images, request)
-        expunged: list[str] = []
-        if not request.dry_run:
-            for decision in decisions:
-                if not decision.keep:
-                    store.trash(decision.image)
-            if request.expunge:
-                for image in store.list_images(deleted=True)[0]:
-                    if request.lineage in {None, image.manifest.lineage}:
-                        store.expunge(image)
-                        expunged.append(image.image_id)
-        return PruneResult(decisions, tuple(expunged), warnings)
+        return self._build_pruner().prune(request)
 
     def doctor(self, nodes: Sequence[str] = ()) -> tuple[NodeHealth, ...]:
         """Say which backends work on nodes, and why not; on this machine if none is named."""
@@ -301,24 +284,6 @@ class CheckpointManager:
             return self.native.build_restarter()
         return self.restarter
 
-    def _select(self, request: RestartRequest, progress: Progress | None) -> Selection:
-        """Return the image to restart from, verified."""
-        if request.image_id is not None:
-            image = self.locator.get_image(request.image_id, request.image_dir)
-            store = self.open_store(image.checkpoint_dir)
-            differences = verify_visibly(store, image, level=self.verify_level, progress=progress)
-            if differences:
-                raise ImageCorruptError(
-                    f"cannot restart from image '{image.image_id}': {'; '.join(differences[:5])}",
-                    hint=f"choose another one: 'syscr image list {image.manifest.lineage}'",
-                    differences=list(differences),
-                )
-            return Selection(image)
-        if request.target is None:
-            raise RequestError("neither a job nor an image is named")
-        place = self.locator.find_place(request.target, request.image_dir)
-        return select_newest(place.store, place.key, level=self.verify_level, progress=progress)
-
     def _check_can_requeue(self, request: CheckpointRequest, plan: Plan) -> None:
         if request.target.step not in {None, "batch"} or plan.step != "batch":
             raise OperationUnsupportedError(
@@ -334,69 +299,13 @@ class CheckpointManager:
                 hint=f"allow it with 'scontrol update JobId={plan.job.job_id} Requeue=1', or use 'syscr vacate'",
             )
 
-    def _status(self, target: Target) -> JobStatus:
-        job: Job | None
-        try:
-            job = self.scheduler.get_job(target.job_id)
-        except JobNotFoundError:
-            job = None
-        images, warnings = self.locator.list_images(target, None)
-        lives = self.locator.list_lives(target, job.number if job else target.job_id.number)
-        kept, lost = sum_time(lives, self.clock.now())
-        status = JobStatus(
-            target,
-            job,
-            images=images,
-            warnings=warnings,
-            lives=lives,
-            kept_seconds=kept,
-            lost_seconds=lost,
-        )
-        if job is None and not images:
-            raise JobNotFoundError(f"job {target.job_id} is not known to Slurm and has no images")
-        if job is None or job.state is not JobState.RUNNING:
-            return status
-        try:
-            dumper = self._find_dumper(target)
-            plan = dumper.plan(CheckpointRequest(target, dry_run=True), "checkpoint")
-        except PreflightError as error:
-            return replace(status, findings=error.findings, warnings=(*warnings, error.message))
-        except SyscrError as error:
-            return replace(status, warnings=(*warnings, error.message))
-        busy = plan.store.find_holder(plan.key)
-        return replace(status, tasks=plan.tasks, findings=plan.findings, busy=busy)
-
     def _retain(self, store: Store, key: StoreKey) -> tuple[str, ...]:
-        """Apply ``keep_last`` after a checkpoint; a fault here is a remark, the checkpoint stands."""
+        """Apply ``keep_last`` after a checkpoint; returns remarks."""
         if self.keep_last < 1:
             return ()
-        try:
-            images, _ = store.list_images(key=key)
-            request = PruneRequest(store.checkpoint_dir, keep_last=self.keep_last)
-            for decision in self._decide(images, request):
-                if not decision.keep:
-                    store.trash(decision.image)
-        except SyscrError as error:
-            return (f"old images were not pruned: {error.message}",)
-        return ()
+        return self._build_pruner().retain(store, key, self.keep_last)
 
-    def _decide(self, images: Sequence[Image], request: PruneRequest) -> tuple[Decision, ...]:
-        protection = find_protection(images, self.scheduler, self.open_store)
-        return retention.decide(
-            images,
-            request,
-            now=self.clock.now(),
-            unfinished=protection.unfinished,
-            in_use=protection.in_use,
-            is_intact=lambda image: not self.verify_image(image, level="sizes"),
-        )
+    def _build_pruner(self) -> Pruner:
+        from syscr.pruning import Pruner  # few calls delete anything
 
-    def find_images(self, target: Target, image_dir: str | None = None) -> tuple[Image, ...]:
-        """Return the images of one job or step, oldest first; raises StoreNotFoundError if none."""
-        images, _ = self.locator.list_images(target, image_dir)
-        if not images:
-            raise StoreNotFoundError(f"there is no image of {target}")
-        return images
-
-
-__all__ = ["CheckpointManager", "SkippedImage"]
+        return Pruner(self.scheduler, self.open_store, self.clock)

@@ -11,7 +11,6 @@ from syscr.errors import (
     JobNotFoundError,
     SchedulerUnavailableError,
     StoreAccessError,
-    StoreNotFoundError,
 )
 from syscr.model import Finding, JobDetails, JobState, Severity, Submission, Target, TaskImage
 from syscr.ports import StoreKey
@@ -230,13 +229,6 @@ def test_image_is_verified_where_it_lies(world: World) -> None:
     image = world.add_image(directory=OTHER)
     world.open_store(OTHER).damage[image.image_id] = ("a", "b")
     assert world.manager.verify_image(image) == ("a", "b")
-
-
-def test_images_of_a_job_are_found_or_it_is_said(world: World) -> None:
-    image = world.add_image()
-    assert world.manager.find_images(TARGET) == (image,)
-    with pytest.raises(StoreNotFoundError, match="no image of 9"):
-        world.manager.find_images(Target.parse("9"))
 
 
 def test_directory_that_cannot_be_read_is_a_remark_among_many_and_an_error_alone(

@@ -1,0 +1,75 @@
+"""Images that rules let go: asked for by ``syscr image prune``, or after a checkpoint by ``keep_last``.
+
+``retention.py`` decides, ``protecting.py`` says what must stay whatever the rule is; here it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from syscr import retention
+from syscr.errors import SyscrError
+from syscr.model import Image
+from syscr.ports import Clock, Scheduler, Store, StoreKey
+from syscr.protecting import find_protection
+from syscr.request import PruneRequest
+from syscr.result import Decision, PruneResult
+
+
+@dataclass(frozen=True, slots=True)
+class Pruner:
+    """Deletes images by rule.
+
+    Attributes:
+        scheduler: Slurm.
+        open_store: Opens the store of a checkpoint directory.
+        clock: Time.
+    """
+
+    scheduler: Scheduler
+    open_store: Callable[[str], Store]
+    clock: Clock
+
+    def prune(self, request: PruneRequest) -> PruneResult:
+        """Delete images by rule; the newest verified one of an unfinished job always stays."""
+        store = self.open_store(request.checkpoint_dir)
+        images, warnings = store.list_images()
+        decisions = self._decide(images, request)
+        expunged: list[str] = []
+        if not request.dry_run:
+            for decision in decisions:
+                if not decision.keep:
+                    store.trash(decision.image)
+            if request.expunge:
+                for image in store.list_images(deleted=True)[0]:
+                    if request.lineage in {None, image.manifest.lineage}:
+                        store.expunge(image)
+                        expunged.append(image.image_id)
+        return PruneResult(decisions, tuple(expunged), warnings)
+
+    def retain(self, store: Store, key: StoreKey, keep_last: int) -> tuple[str, ...]:
+        """Keep the newest images of a line; a fault here is a remark, the checkpoint before it stands."""
+        try:
+            images, _ = store.list_images(key=key)
+            request = PruneRequest(store.checkpoint_dir, keep_last=keep_last)
+            for decision in self._decide(images, request):
+                if not decision.keep:
+                    store.trash(decision.image)
+        except SyscrError as error:
+            return (f"old images were not pruned: {error.message}",)
+        return ()
+
+    def _decide(self, images: Sequence[Image], request: PruneRequest) -> tuple[Decision, ...]:
+        protection = find_protection(images, self.scheduler, self.open_store)
+        return retention.decide(
+            images,
+            request,
+            now=self.clock.now(),
+            unfinished=protection.unfinished,
+            in_use=protection.in_use,
+            is_intact=self._is_intact,
+        )
+
+    def _is_intact(self, image: Image) -> bool:
+        return not self.open_store(image.checkpoint_dir).verify(image, level="sizes")
