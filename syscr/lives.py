@@ -1,7 +1,8 @@
 """The lives of a job, in one small record of its line: who lives, since when, and how the others ended.
 
 The last entry is also the fence: an older copy that a cut-off node still runs sees that it is not the
-last one any more, and stops itself (``job/fence.py``). Only the live copy of a job's first rank writes.
+last one any more, and stops itself (``csrc/launcher/fence.c``, which reads a record of the last life alone).
+Only the live copy of a job's first rank writes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from syscr.ports import Store, StoreKey
 from syscr.units import format_time, parse_time
 
 RECORD = "lives"
+
+FENCE = "fence"
+"""Record of the newest life alone, for the launchers of all others: ``{"fence": "NUMBER.RESTARTS.MS"}``."""
 
 SOCKET_NOTE = "agent"
 """File in the task's private folder: name of the agent's socket, without the leading NUL."""
@@ -83,10 +87,12 @@ class LifeBook:
     def begin(self, life: Life) -> None:
         """Add a life; from now on all others are old."""
         others = [one for one in self.read() if not _is_same(one, life)]
+        self._raise_fence(life)
         self._write([*others, life])
 
     def begin_anew(self, life: Life) -> None:
         """Begin a life in the place of a record that cannot be read; every other copy is older than it."""
+        self._raise_fence(life)
         self._write([life])
 
     def update(self, life: Life) -> None:
@@ -129,13 +135,22 @@ class LifeBook:
         return not any(_is_later(one, life) for one in lives)
 
     def ensure(self, life: Life) -> None:
-        """Enter a current life again that the record has lost.
+        """Enter a life again that the record has lost, unless there is a newer one.
 
         A copy on a cut-off node may have read the record before this life began, and have written it after
         its storage came back: its own entry is the last one then, and ours is not there.
         """
-        if not self._has(self.read(), life):
+        lives = self.read()
+        if not self._has(lives, life) and not any(_is_later(one, life) for one in lives):
             self.begin(life)
+
+    def fence_path(self) -> str:
+        """Return where the record of the newest life alone is."""
+        return self.store.record_path(self.key, FENCE)
+
+    def _raise_fence(self, life: Life) -> None:
+        value = name_copy(life.number, life.restart_count, life.started_at)
+        self.store.write_record(self.key, FENCE, {"fence": value})
 
     @staticmethod
     def _has(lives: Sequence[Life], life: Life) -> bool:
@@ -156,6 +171,16 @@ def _is_same(one: Life, other: Life) -> bool:
 
 def _name(life: Life) -> str:
     return f"{life.number}.{life.restart_count}"
+
+
+def name_copy(number: int, restart_count: int, started_at: datetime) -> str:
+    """Return how ``csrc/launcher/fence.c`` names one copy of a job; times in milliseconds since 1970.
+
+    Example:
+        >>> name_copy(12, 1, datetime(2026, 11, 29, tzinfo=UTC))
+        '12.1.1795910400000'
+    """
+    return f"{number}.{restart_count}.{int(started_at.timestamp() * 1000)}"
 
 
 def _is_later(one: Life, other: Life) -> bool:

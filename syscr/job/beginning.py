@@ -50,7 +50,7 @@ def end_last_life(
         book.begin_anew(Life(place.number, place.restart_count, place.node, clock.now()))
         clock.sleep(2 * fence_seconds)
         return None
-    if last is None or (last.number, last.restart_count) == (place.number, place.restart_count):
+    if last is None or _is_own(last, place):
         return None
     if last.ended_at is None:
         ended = read_end(book.store, book.key, last)
@@ -68,6 +68,24 @@ def end_last_life(
         f"it on from its last image use: syscr restart {place.number}"
     )
     return last.exit_code if last.exit_code >= 0 else 128 - last.exit_code
+
+
+def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, clock: Clock) -> None:
+    """Wait as the first task does, in any other task, where nobody saw the end of the life before.
+
+    Its copy of this task may run on another node than that of the first task. Nothing is written.
+    """
+    try:
+        others = [life for life in book.read() if not _is_own(life, place)]
+    except ManifestError:
+        clock.sleep(2 * fence_seconds)
+        return
+    if not others:
+        return
+    last = others[-1]
+    was_lost = last.reason is StopReason.LOST  # the first task may have been here before
+    if was_lost or (last.ended_at is None and read_end(book.store, book.key, last) is None):
+        clock.sleep(2 * max(fence_seconds, last.fence_seconds))
 
 
 def begin_life(
@@ -124,13 +142,16 @@ def _wait_out(
 
 def _note_image(book: LifeBook, place: TaskPlace, image: Image | None) -> None:
     """Remember the image that the life before ended with, where it was not the agent's own."""
-    own = (place.number, place.restart_count)
-    others = [life for life in book.read() if (life.number, life.restart_count) != own]
+    others = [life for life in book.read() if not _is_own(life, place)]
     if image is None or not others:
         return
     last, created_at = others[-1], image.manifest.created_at
     if created_at >= last.started_at and (last.image_at is None or created_at > last.image_at):
         book.close(replace(last, image_id=image.image_id, image_at=created_at))
+
+
+def _is_own(life: Life, place: TaskPlace) -> bool:
+    return (life.number, life.restart_count) == (place.number, place.restart_count)
 
 
 def _name(exit_code: int) -> str:

@@ -23,7 +23,7 @@ from syscr.procfs.tree import find_processes, list_tree, read_arguments
 LAUNCHER_NAME = "syscr-launcher"
 _CONNECT_SECONDS = 5.0
 _GRACE_SECONDS = 15.0  # the launcher gives a tool 8 s to end by itself, then kills it
-_HELPERS = frozenset({"syscr-sentinel", "syscr-tool", "syscr-pid1", "syscr-init"})
+_HELPERS = frozenset({"syscr-sentinel", "syscr-fence", "syscr-tool", "syscr-pid1", "syscr-init"})
 _REPLY_BYTES = 1 << 20
 
 
@@ -45,7 +45,7 @@ class LauncherControl:
         outside = set(read_sidecars(self.launcher_pid))
         found = []
         for process in list_tree(self.launcher_pid):  # parents come before their children
-            is_tool = process.comm in {"syscr-sentinel", "syscr-tool"}
+            is_tool = process.comm in {"syscr-sentinel", "syscr-fence", "syscr-tool"}
             if is_tool or process.ppid in outside:
                 outside.add(process.pid)
             is_ours = process.pid == self.launcher_pid or process.comm in _HELPERS
@@ -103,13 +103,9 @@ class LauncherControl:
         """Let a held task go on."""
         self._command("resume")
 
-    def kill(self, how: str = "image") -> None:
-        """End the task; the launcher stays for a minute, so that the step does.
-
-        Args:
-            how: What the note of its end says: ``image`` (after its image) or ``fenced``.
-        """
-        self._command(f"kill {how}")
+    def kill(self) -> None:
+        """End the task after its image; the launcher stays for a minute, so that the step does."""
+        self._command("kill")
 
     def leave(self, exit_code: int) -> None:
         """Let the launcher of a task that was ended by ``kill`` end, too, with this exit code."""

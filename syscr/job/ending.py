@@ -5,16 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from syscr.dumping import Dumper
 from syscr.errors import JobStateError, SyscrError
-from syscr.job.fence import EXIT_UNFINISHED, Launcher
 from syscr.job.remembered import RememberedScheduler
 from syscr.model import Image, JobId, StopReason
 from syscr.ports import Scheduler
 from syscr.request import CheckpointRequest
 
 log = logging.getLogger(__name__)
+
+EXIT_UNFINISHED = 75
+"""Exit code of a job that has not come to its end; EX_TEMPFAIL of sysexits.h. Also in ``csrc/launcher``."""
+
+
+class Launcher(Protocol):
+    """What the end of a life needs of ``job.control.LauncherControl``."""
+
+    def kill(self) -> None:
+        """End the program."""
+
+    def leave(self, exit_code: int) -> None:
+        """End the step."""
 
 
 def _silent(_: Mapping[str, object]) -> None:

@@ -231,6 +231,7 @@ class Keeper:
         except SyscrError as error:
             log.info("Slurm does not say what it has in mind: %s", error.message)
             return None
+        self._ensure()
         self._end_at = outlook.end_at
         if outlook.end_at is not None and outlook.preempted_at is None:  # it may have been changed
             self._limit_seconds = (outlook.end_at - self.life.started_at).total_seconds()
@@ -238,6 +239,13 @@ class Keeper:
         every *= stopping.spread(self.life.number)
         self._next_poll = self.clock.monotonic() + (every or _FAR)
         return outlook
+
+    def _ensure(self) -> None:
+        """Enter this life again, should an older copy have written the record over."""
+        try:
+            self.book.ensure(self.life)
+        except SyscrError as error:
+            log.warning("%s", error.message)
 
     def _judge(self) -> StopReason | None:
         simulated = self.book.read_announced(self.life, self.clock.now())

@@ -241,10 +241,13 @@ class TaskRunner:
         self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
     ) -> None:
         """See to it that the life before has really ended; end here where its program has finished."""
-        if place.rank != 0 or (place.restart_count == 0 and str(place.number) == key.lineage):
+        if place.restart_count == 0 and str(place.number) == key.lineage:
             return
-        from syscr.job.beginning import end_last_life  # only for a job that has lived before
+        from syscr.job.beginning import await_last_life, end_last_life  # only where it has lived before
 
+        if place.rank != 0:
+            await_last_life(LifeBook(store, key), place, options.fence_seconds, self.clock)
+            return
         if store.read_record(key, decision_name(place.number, place.restart_count)) is None:
             # of several tasks one alone would end, and the others wait for it
             may_give_back = options.restart_dir is None and place.task_count == 1
@@ -345,7 +348,14 @@ class TaskRunner:
         self._record_srun(store, place)
         if options.truncate_output:
             fresh.empty_outputs()
-        self.starter.become(spec, plan, None, options.keeping)
+        self.starter.become(spec, plan, None, self._keeping(options, store, key))
+
+    @staticmethod
+    def _keeping(options: RunOptions, store: Store, key: StoreKey) -> Keeping:
+        fence_path = LifeBook(store, key).fence_path()
+        return replace(
+            options.keeping, fence_path=fence_path, fence_seconds=options.fence_seconds
+        )
 
     def _record_srun(self, store: Store, place: TaskPlace) -> None:
         """Write down the command of ``syscr srun`` outside of a job: Slurm does not keep it."""
@@ -375,7 +385,8 @@ class TaskRunner:
             prepared = prepare(spec, image, self.starter.launcher, self.clock, warn)
             plan = backend.build_restore(prepared.spec, prepared.task, prepared.data_dir)
             self._begin_life(options, place, store, key, image)
-            self.starter.become(prepared.spec, plan, image, options.keeping)
+            keeping = self._keeping(options, store, key)
+            self.starter.become(prepared.spec, plan, image, keeping)
         except SyscrError as error:
             _write_failure(spec, error)
             raise

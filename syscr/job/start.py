@@ -16,10 +16,11 @@ from syscr.job import fresh
 from syscr.job.agent import AGENT_LOG, SOCKET_FD, AgentRequest
 from syscr.job.environment import name_job
 from syscr.job.launcher import Launcher
-from syscr.lives import AGENT_GONE
+from syscr.lives import AGENT_GONE, name_copy
 from syscr.model import Image, TaskSpec
 from syscr.ports import LaunchPlan
 from syscr.process.replace import replace_process, start_sidecar
+from syscr.units import parse_time
 
 _CONFIRM_SECONDS = 600.0
 
@@ -32,11 +33,15 @@ class Keeping:
         interval_seconds: Time between two periodic checkpoints; 0: none; ``AUTO_INTERVAL``: the agent chooses.
         total_seconds: Running time of all lives together; 0: without limit.
         signal_name: Signal by which the site asks for an image, ``USR1`` say; ``none``: there is none.
+        fence_seconds: How often each task looks whether there is a newer life; 0: never.
+        fence_path: Where it looks; see ``lives.LifeBook.fence_path``.
     """
 
     interval_seconds: float = 0.0
     total_seconds: float = 0.0
     signal_name: str = "none"
+    fence_seconds: float = 0.0
+    fence_path: str = ""
 
     @property
     def has_agent(self) -> bool:
@@ -88,6 +93,7 @@ class TaskStarter:
                 sidecars.append(pid)
             argv = [launcher, "restore" if image else "run"]
             argv += _launcher_options(spec, plan, sidecars, control.fileno())
+            argv[2:2] = _fence_options(spec, keeping)
             if agent is not None:
                 agent.set_inheritable(True)
                 argv[2:2] = ["--agent-fd", str(agent.fileno()), "--end", end_path(spec)]
@@ -177,6 +183,15 @@ def _launcher_options(
 def ready_path(spec: TaskSpec) -> str:
     """Return the file that tells a waiting ``syscr restart`` how the restore of a task went."""
     return str(Path(spec.run_dir, "ready"))
+
+
+def _fence_options(spec: TaskSpec, keeping: Keeping) -> list[str]:
+    """Return what lets the launcher end this copy of the task for a newer life."""
+    if not (keeping.has_agent and keeping.fence_path and keeping.fence_seconds > 0):
+        return []
+    copy = name_copy(spec.number, spec.restart_count, parse_time(spec.started_at))
+    every = str(max(1, round(keeping.fence_seconds * 1000)))
+    return ["--fence", keeping.fence_path, "--fence-life", copy, "--fence-ms", every]
 
 
 def gone_path(spec: TaskSpec) -> str:

@@ -126,6 +126,10 @@ class Store(Protocol):
         """Write a small JSON record atomically, replacing an older one."""
         ...
 
+    def record_path(self, key: StoreKey, name: str) -> str:
+        """Return where ``write_record`` writes a record; for readers that are not Python."""
+        ...
+
     def make_folder(self, key: StoreKey, name: str) -> str:
         """Make a private folder of a line of jobs unless it exists; return its absolute path.
 

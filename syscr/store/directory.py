@@ -195,6 +195,10 @@ class DirectoryStore:
         found = self.read_record(key, name)
         return value if found is None else found
 
+    def record_path(self, key: StoreKey, name: str) -> str:
+        """Return where ``write_record`` writes a record."""
+        return self._folder(key).record_path(name)
+
     def make_folder(self, key: StoreKey, name: str) -> str:
         """Make a private folder ``run/...`` or ``cut/...`` of a line; RequestError for another."""
         folder = self._folder(key)

@@ -277,6 +277,10 @@ class FakeStore:
         text = self._at(key).records.setdefault(name, json.dumps(dict(value)))
         return dict(json.loads(text))
 
+    def record_path(self, key: StoreKey, name: str) -> str:
+        """Return the path of a record; there is no file."""
+        return Folder(self.checkpoint_dir, key).record_path(name)
+
     def make_folder(self, key: StoreKey, name: str) -> str:
         """Return the path of a folder; nothing is made."""
         path = Folder(self.checkpoint_dir, key).work_path(name)

@@ -17,7 +17,6 @@ from syscr.errors import CheckpointError, RequestError, SyscrError
 from syscr.job.agent import PERIODIC, SOCKET_FD, Agent, AgentRequest, OwnImages
 from syscr.job.control import find_tasks
 from syscr.job.ending import Ender
-from syscr.job.fence import Fence
 from syscr.job.firewall import Firewall
 from syscr.job.keeper import Keeper
 from syscr.job.local import LocalWorkers
@@ -128,7 +127,6 @@ class AgentParts:
                 launcher,
             )
         life = _find_life(book, spec)
-        Fence(book, life, launcher, settings.agent_fence_seconds, SystemClock()).start()
         keeper = Keeper(
             life=life,
             job_id=target.job_id,
@@ -180,9 +178,9 @@ class OwnLauncher:
 
     spec: TaskSpec
 
-    def kill(self, how: str = "image") -> None:
+    def kill(self) -> None:
         """End the program; see ``LauncherControl.kill``."""
-        self._find().kill(how)
+        self._find().kill()
 
     def leave(self, exit_code: int) -> None:
         """End the step; see ``LauncherControl.leave``."""

@@ -2,7 +2,7 @@
  *
  *   run TIMEOUT_MS HOLD_MS SIZE\n<SIZE bytes: arguments, each ended by NUL>
  *       -> ended WAIT_STATUS MICROSECONDS TIMED_OUT SIZE\n<SIZE bytes of output>
- *   kill [HOW]\n -> ok\n     (HOW is for the note of the end: image or fenced)
+ *   kill\n -> ok\n           (its image is there)
  *   leave CODE\n -> ok\n     (after kill: end with this exit code)
  *   hold MS\n -> ok\n       resume\n -> ok\n       state\n -> state NAME PID\n
  *   anything wrong -> error TEXT\n
@@ -146,15 +146,12 @@ static void resume(struct supervisor *self, int client)
     reply(client, "ok\n");
 }
 
-static void kill_task(struct supervisor *self, int client, const char *line)
+static void kill_task(struct supervisor *self, int client)
 {
-    char how[16] = "image"; /* why, for the note of its end */
-    if (sscanf(line, "kill %15[a-z]", how) != 1 && strcmp(line, "kill") != 0)
-        return reply(client, "error malformed request\n");
     self->parked_until = now_seconds() + PARK_SECONDS;
     self->held_until = 0;
     end_tree(self);
-    write_end(self->task->options, 0, how);
+    write_end(self->task->options, 0, "image");
     reply(client, "ok\n");
 }
 
@@ -197,8 +194,8 @@ static bool serve(struct supervisor *self, int client)
         hold(self, client, line);
     else if (strcmp(line, "resume") == 0)
         resume(self, client);
-    else if (strncmp(line, "kill", 4) == 0)
-        kill_task(self, client, line);
+    else if (strcmp(line, "kill") == 0)
+        kill_task(self, client);
     else if (strncmp(line, "leave ", 6) == 0)
         leave_on_request(self, client, line);
     else

@@ -5,6 +5,7 @@
  *        |                        word, agent.c), gives back the exit status, runs the dump tool on request
  *        |                        (control.c, tool.c).
  *        |- sentinel (sentinel.c): notices whether Slurm signals the whole tree or the task alone
+ *        |- fence (fence.c):      notices that there is a newer life of the job
  *        `- PID 1 (namespace.c):  of the task's own user, PID and mount namespace; reaps, holds the lifeline
  *            `- init (init.c):    dump root, session leader, subreaper
  *                `- the user's program
@@ -50,6 +51,9 @@ struct options {
     int agent_fd;      /* socket of the agent, which is asked before SIGTERM is passed on, or -1 */
     const char *agent_gone; /* file to write once there is no agent any more, or NULL */
     int agent_signal;  /* signal that is for the agent alone, or 0 */
+    const char *fence; /* record of the newest life, or NULL; see fence.c */
+    const char *fence_life; /* which one this is */
+    int fence_ms;      /* time between two looks at it */
     pid_t sidecars[SIDECARS_MAX]; /* helpers started before us; 0: none */
     const char *task;  /* TaskSpec as JSON; for people and for discovery */
     const char *ready; /* file to write once the task runs, or NULL */

@@ -54,6 +54,12 @@ static bool take_option(struct options *options, const char *name, const char *v
         options->control_fd = atoi(value);
     else if (strcmp(name, "--agent-fd") == 0)
         options->agent_fd = atoi(value);
+    else if (strcmp(name, "--fence") == 0)
+        options->fence = value;
+    else if (strcmp(name, "--fence-life") == 0)
+        options->fence_life = value;
+    else if (strcmp(name, "--fence-ms") == 0)
+        options->fence_ms = atoi(value);
     else if (strcmp(name, "--agent-gone") == 0)
         options->agent_gone = value;
     else if (strcmp(name, "--agent-signal") == 0)

@@ -31,8 +31,8 @@ static void count_process(pid_t pid, void *count)
 
 static void visit_tree(struct supervisor *self, visit_process visit, void *data)
 {
-    pid_t except[SIDECARS_MAX + 2] = {self->sentinel, self->tool};
-    memcpy(except + 2, self->task->options->sidecars, sizeof self->task->options->sidecars);
+    pid_t except[SIDECARS_MAX + 3] = {self->sentinel, self->tool, self->fence};
+    memcpy(except + 3, self->task->options->sidecars, sizeof self->task->options->sidecars);
     pid_t root = self->task->namespaces ? self->task->child : getpid();
     visit_descendants(root, except, sizeof except / sizeof *except, visit, data);
 }
@@ -76,6 +76,7 @@ static void end_helpers(const struct supervisor *self)
 {
     const struct timespec pause = {.tv_nsec = REAP_PAUSE_NS};
     kill_child(self->sentinel);
+    kill_child(self->fence);
     for (int index = 0; index < SIDECARS_MAX; index++)
         kill_child(self->task->options->sidecars[index]);
     if (self->task->namespaces)
@@ -148,6 +149,10 @@ static void reap(struct supervisor *self)
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
         if (pid == self->tool) {
             tool_ended(self, status);
+            continue;
+        }
+        if (pid == self->fence) {
+            fence_ended(self, status);
             continue;
         }
         if (pid != self->task->child)
@@ -278,11 +283,14 @@ _Noreturn void supervise(struct task *task)
 {
     struct supervisor self = {.task = task, .client = -1, .tool_output = -1, .sentinel_pipe = -1};
     self.agent = task->options->agent_fd;
+    self.fence = start_fence(task->options);
     start(&self);
     reap(&self); /* what ended before the signalfd was there */
     for (;;) {
         if (task->ended && self.parked_until == 0 && self.tool == 0)
             leave(&self, task->status);
+        if (self.fenced && self.tool == 0)
+            leave_to_newer(&self);
         struct pollfd polled[] = {
             {.fd = self.signals, .events = POLLIN},
             {.fd = self.sentinel_pipe, .events = POLLIN},

@@ -13,6 +13,9 @@ struct supervisor {
     double forward_due[SIGNAL_MAX + 1]; /* 0: nothing to pass on */
     bool told;            /* the program was told to end */
 
+    pid_t fence;          /* looks for a newer life, or 0 */
+    bool fenced;          /* there is one */
+
     int agent;            /* socket, or -1 */
     double agent_due;     /* the agent has SIGTERM until then; 0: it has not */
     double say_gone_due;  /* when to say that there is no agent any more; 0: nothing to say */
@@ -32,6 +35,10 @@ struct supervisor {
 /* control.c */
 void accept_request(struct supervisor *self);
 void tool_ended(struct supervisor *self, int status);
+/* fence.c */
+pid_t start_fence(const struct options *options);
+void fence_ended(struct supervisor *self, int status);
+_Noreturn void leave_to_newer(struct supervisor *self);
 /* agent.c */
 bool ask_agent(struct supervisor *self, int number);
 int hear_agent(struct supervisor *self);
