@@ -160,6 +160,11 @@ class LifeBook:
         self.store.write_record(self.key, RECORD, {"lives": [_encode(life) for life in lives]})
 
 
+def ended_folder(number: int, restart_count: int) -> str:
+    """Return the name of the folder in which all tasks of a step but the first write how they ended."""
+    return f"run/{number}.{restart_count}.ended"
+
+
 def run_folder(number: int, restart_count: int, rank: int = 0) -> str:
     """Return the name of the private folder of a task in one life, below its line's folder."""
     return f"run/{number}.{restart_count}.{rank}"
@@ -232,6 +237,15 @@ def read_end(store: Store, key: StoreKey, life: Life) -> End | None:
     """Return how the first task of a life ended; None: the launcher could not say, or it lives."""
     note = _read_note(store, key, life, "end")
     return parse_end(note) if note else None
+
+
+def find_open(store: Store, key: StoreKey, life: Life) -> tuple[int, ...]:
+    """Return the ranks of a life whose end no launcher has written down, ascending."""
+    found = [] if read_end(store, key, life) is not None else [0]
+    if life.task_count > 1:
+        names = store.list_notes(key, ended_folder(life.number, life.restart_count))
+        found += [rank for rank in range(1, life.task_count) if str(rank) not in names]
+    return tuple(found)
 
 
 def _read_note(store: Store, key: StoreKey, life: Life, name: str) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from syscr.errors import ManifestError
 from syscr.job.environment import TaskPlace
-from syscr.lives import End, LifeBook, close_life, read_end
+from syscr.lives import End, LifeBook, close_life, find_open, read_end
 from syscr.model import Image, Life, StopReason
 from syscr.ports import Clock, Store, StoreKey
 
@@ -54,9 +54,10 @@ def end_last_life(
         return None
     if last.ended_at is None:
         ended = read_end(book.store, book.key, last)
-        if ended is None:
-            book.close(close_life(last, None))  # should this one be ended while it waits
-            ended = _wait_out(book, last, place, fence_seconds, clock, warn)
+        missing = find_open(book.store, book.key, last)
+        if missing:
+            book.close(close_life(last, ended))  # should this one be ended while it waits
+            ended = _wait_out(book, last, missing, place, fence_seconds, clock, warn)
         last = close_life(last, ended)
         book.close(last)
     if not may_give_back or last.reason is not StopReason.OWN_END or last.number != place.number:
@@ -82,9 +83,8 @@ def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, cloc
         return
     if not others:
         return
-    last = others[-1]
-    was_lost = last.reason is StopReason.LOST  # the first task may have been here before
-    if was_lost or (last.ended_at is None and read_end(book.store, book.key, last) is None):
+    last = others[-1]  # the first task may have closed it meanwhile: the launchers' notes count
+    if find_open(book.store, book.key, last):
         clock.sleep(2 * max(fence_seconds, last.fence_seconds))
 
 
@@ -108,6 +108,7 @@ def begin_life(
             started_at=now,
             restored_from=image.image_id if image else "",
             fence_seconds=fence_seconds,
+            task_count=place.task_count,
         )
     )
 
@@ -115,16 +116,18 @@ def begin_life(
 def _wait_out(
     book: LifeBook,
     last: Life,
+    missing: tuple[int, ...],
     place: TaskPlace,
     fence_seconds: float,
     clock: Clock,
     warn: Callable[[str], None],
 ) -> End | None:
-    """Tell a life whose end nobody wrote down that it is over, and wait until it must have seen that."""
+    """Tell a life of which some end is not written down that it is over; wait until it must have seen that."""
     # the other copy looks as often as it was told
     wait = 2 * max(fence_seconds, last.fence_seconds)
+    whose = f"on {last.node}" if 0 in missing else f"of task {missing[0]}"
     warn(
-        f"nobody saw the end of this job's last life, on {last.node}; it starts in {wait:.0f} s, when no "
+        f"nobody saw the end of this job's last life, {whose}; it starts in {wait:.0f} s, when no "
         "older copy can run any more"
     )
     book.begin(
@@ -134,6 +137,7 @@ def _wait_out(
             place.node,
             clock.now(),
             fence_seconds=fence_seconds,
+            task_count=place.task_count,
         )
     )
     clock.sleep(wait)

@@ -30,7 +30,7 @@ from syscr.job.prepare import prepare
 from syscr.job.scripts import keep_script
 from syscr.job.sharing import mark_failed
 from syscr.job.start import Keeping, TaskStarter
-from syscr.lives import LifeBook, run_folder
+from syscr.lives import LifeBook, ended_folder, run_folder
 from syscr.model import Image, TaskSpec
 from syscr.ports import Backend, Clock, Store, StoreKey
 from syscr.process.replace import replace_process, tell_decided
@@ -243,7 +243,10 @@ class TaskRunner:
         """See to it that the life before has really ended; end here where its program has finished."""
         if place.restart_count == 0 and str(place.number) == key.lineage:
             return
-        from syscr.job.beginning import await_last_life, end_last_life  # only where it has lived before
+        from syscr.job.beginning import (
+            await_last_life,
+            end_last_life,
+        )  # only where it has lived before
 
         if place.rank != 0:
             await_last_life(LifeBook(store, key), place, options.fence_seconds, self.clock)
@@ -348,13 +351,16 @@ class TaskRunner:
         self._record_srun(store, place)
         if options.truncate_output:
             fresh.empty_outputs()
-        self.starter.become(spec, plan, None, self._keeping(options, store, key))
+        self.starter.become(spec, plan, None, self._keeping(options, place, store, key))
 
     @staticmethod
-    def _keeping(options: RunOptions, store: Store, key: StoreKey) -> Keeping:
-        fence_path = LifeBook(store, key).fence_path()
+    def _keeping(options: RunOptions, place: TaskPlace, store: Store, key: StoreKey) -> Keeping:
+        if options.keeping.has_agent and place.task_count > 1:
+            store.make_folder(key, ended_folder(place.number, place.restart_count))
         return replace(
-            options.keeping, fence_path=fence_path, fence_seconds=options.fence_seconds
+            options.keeping,
+            fence_path=LifeBook(store, key).fence_path(),
+            fence_seconds=options.fence_seconds,
         )
 
     def _record_srun(self, store: Store, place: TaskPlace) -> None:
@@ -385,7 +391,7 @@ class TaskRunner:
             prepared = prepare(spec, image, self.starter.launcher, self.clock, warn)
             plan = backend.build_restore(prepared.spec, prepared.task, prepared.data_dir)
             self._begin_life(options, place, store, key, image)
-            keeping = self._keeping(options, store, key)
+            keeping = self._keeping(options, place, store, key)
             self.starter.become(prepared.spec, plan, image, keeping)
         except SyscrError as error:
             _write_failure(spec, error)

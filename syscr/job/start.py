@@ -16,7 +16,7 @@ from syscr.job import fresh
 from syscr.job.agent import AGENT_LOG, SOCKET_FD, AgentRequest
 from syscr.job.environment import name_job
 from syscr.job.launcher import Launcher
-from syscr.lives import AGENT_GONE, name_copy
+from syscr.lives import AGENT_GONE, ended_folder, name_copy
 from syscr.model import Image, TaskSpec
 from syscr.ports import LaunchPlan
 from syscr.process.replace import replace_process, start_sidecar
@@ -93,11 +93,11 @@ class TaskStarter:
                 sidecars.append(pid)
             argv = [launcher, "restore" if image else "run"]
             argv += _launcher_options(spec, plan, sidecars, control.fileno())
-            argv[2:2] = _fence_options(spec, keeping)
+            if keeping.has_agent:
+                argv[2:2] = ["--end", end_path(spec), *_fence_options(spec, keeping)]
             if agent is not None:
                 agent.set_inheritable(True)
-                argv[2:2] = ["--agent-fd", str(agent.fileno()), "--end", end_path(spec)]
-                argv[2:2] = ["--agent-gone", gone_path(spec)]
+                argv[2:2] = ["--agent-fd", str(agent.fileno()), "--agent-gone", gone_path(spec)]
                 if keeping.signal_name != "none":
                     number = signal.Signals[f"SIG{keeping.signal_name}"]
                     argv[2:2] = ["--agent-signal", str(int(number))]
@@ -187,7 +187,7 @@ def ready_path(spec: TaskSpec) -> str:
 
 def _fence_options(spec: TaskSpec, keeping: Keeping) -> list[str]:
     """Return what lets the launcher end this copy of the task for a newer life."""
-    if not (keeping.has_agent and keeping.fence_path and keeping.fence_seconds > 0):
+    if not keeping.fence_path:
         return []
     copy = name_copy(spec.number, spec.restart_count, parse_time(spec.started_at))
     every = str(max(1, round(keeping.fence_seconds * 1000)))
@@ -200,8 +200,11 @@ def gone_path(spec: TaskSpec) -> str:
 
 
 def end_path(spec: TaskSpec) -> str:
-    """Return the file in which the launcher says how the task ended; see ``lives.read_end``."""
-    return str(Path(spec.run_dir, "end"))
+    """Return the file in which the launcher says how the task ended; see ``lives.find_open``."""
+    if spec.rank == 0:
+        return str(Path(spec.run_dir, "end"))
+    folder = Path(ended_folder(spec.number, spec.restart_count)).name
+    return str(Path(spec.run_dir).with_name(folder) / str(spec.rank))
 
 
 def _start_coordinator(

@@ -76,6 +76,7 @@ class Life:
         exit_code: Of the program, where it ended by itself; minus the signal where that ended it.
         note: Remark for people.
         fence_seconds: How often it looks whether there is a newer life; 0: not known.
+        task_count: Tasks of the step.
     """
 
     number: int
@@ -91,3 +92,4 @@ class Life:
     exit_code: int | None = None
     note: str = ""
     fence_seconds: float = 0.0
+    task_count: int = 1

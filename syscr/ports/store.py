@@ -148,6 +148,10 @@ class Store(Protocol):
         """Return the text of a small file below a line's folder (``run/<life>/ready``), or None."""
         ...
 
+    def list_notes(self, key: StoreKey, name: str) -> frozenset[str]:
+        """Return the names in a folder below a line's folder (``run/<life>.ended``); none where it is missing."""
+        ...
+
     def create_record(
         self, key: StoreKey, name: str, value: Mapping[str, object]
     ) -> Mapping[str, object]:

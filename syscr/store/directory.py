@@ -225,6 +225,19 @@ class DirectoryStore:
             raise translate(error, "read", path) from error
         return data.decode("utf-8", "surrogateescape")
 
+    def list_notes(self, key: StoreKey, name: str) -> frozenset[str]:
+        """Return the names in such a folder; none where it is missing."""
+        folder = self._folder(key)
+        path = folder.work_path(name)
+        if not require_folder(folder.path, writing=False):
+            return frozenset()
+        try:
+            return frozenset(os.listdir(path))
+        except FileNotFoundError:
+            return frozenset()
+        except OSError as error:
+            raise translate(error, "read", path) from error
+
     def _folder(self, key: StoreKey) -> Folder:
         return Folder(self.checkpoint_dir, key)
 

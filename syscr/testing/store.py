@@ -296,6 +296,12 @@ class FakeStore:
         Folder(self.checkpoint_dir, key).work_path(name)
         return self._folders.get(key, _Folder()).notes.get(name)
 
+    def list_notes(self, key: StoreKey, name: str) -> frozenset[str]:
+        """Return the names of the notes in a folder."""
+        start = f"{name}/"
+        notes = self._folders.get(key, _Folder()).notes
+        return frozenset(note[len(start) :] for note in notes if note.startswith(start))
+
     def _at(self, key: StoreKey) -> _Folder:
         _ = Folder(self.checkpoint_dir, key).path  # refuses what is no job and step
         return self._folders.setdefault(key, _Folder())

@@ -389,3 +389,13 @@ def test_make_folder_is_below_the_line_and_never_an_image(harness: Harness) -> N
             harness.store.make_folder(KEY, name)
         with pytest.raises(RequestError):
             harness.store.read_note(KEY, name)
+        with pytest.raises(RequestError):
+            harness.store.list_notes(KEY, name)
+
+
+def test_notes_of_a_folder_are_listed(harness: Harness) -> None:
+    assert harness.store.list_notes(KEY, "run/4711.0.ended") == frozenset()
+    harness.store.make_folder(KEY, "run/4711.0.ended")
+    assert harness.store.list_notes(KEY, "run/4711.0.ended") == frozenset()
+    harness.write_note(KEY, "run/4711.0.ended/1", "0 own 0")
+    assert harness.store.list_notes(KEY, "run/4711.0.ended") == {"1"}

@@ -1,4 +1,4 @@
-"""What keeps a job alive: the last image, the requeue, the budget, the drain, and the fence."""
+"""What keeps a job alive: the last image, the requeue, the budget, and the drain."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from syscr.errors import (
     StoreFullError,
     SyscrError,
 )
-from syscr.job.ending import Ender
-from syscr.job.fence import EXIT_UNFINISHED, Fence
+from syscr.job.ending import EXIT_UNFINISHED, Ender
 from syscr.job.keeper import Keeper
 from syscr.job.policy import Policy
 from syscr.job.remembered import RememberedScheduler
@@ -45,13 +44,9 @@ class FakeLauncher:
     """The launcher of the task."""
 
     log: list[object]
-    refusals: int = 0
 
-    def kill(self, how: str = "image") -> None:
-        if self.refusals:
-            self.refusals -= 1
-            raise CheckpointError("busy with another checkpoint")
-        self.log.append("kill" if how == "image" else how)
+    def kill(self) -> None:
+        self.log.append("kill")
 
     def leave(self, exit_code: int) -> None:
         self.log.append(("leave", exit_code))
@@ -532,22 +527,6 @@ def test_image_before_a_drain_is_tried_until_it_is_there_and_at_each_drain(bench
     assert len(bench.takes) == 1
 
 
-def test_copy_that_is_no_longer_the_current_life_ends_itself(bench: Bench) -> None:
-    fence = Fence(bench.book, bench.keeper.life, bench.launcher, 15.0, bench.clock)
-    assert not fence.check()
-    bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
-    assert fence.check()
-    assert bench.log[-2:] == ["fenced", ("leave", EXIT_UNFINISHED)]
-
-
-def test_record_that_cannot_be_read_ends_nobody(bench: Bench) -> None:
-    fence = Fence(bench.book, bench.keeper.life, bench.launcher, 15.0, bench.clock)
-    bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
-    bench.world.home.failures["read_record"] = StoreFullError("I/O error")
-    assert not fence.check()
-    assert fence.check()  # the next look
-
-
 @pytest.mark.parametrize(
     ("on_drain", "takes", "acts"),
     [("checkpoint", 1, []), ("requeue", 0, ENDED), ("ignore", 0, [])],
@@ -598,10 +577,13 @@ def test_record_that_an_older_copy_has_written_over_is_mended(bench: Bench) -> N
     life = replace(old[-1], restart_count=1, node="c2")
     bench.book.begin(life)
     bench.book.store.write_record(KEY, RECORD, _copy_of_record(bench, old))  # its storage is back
-    fence = Fence(bench.book, life, bench.launcher, 15.0, bench.clock)
-    assert not fence.check()
+    bench.book.ensure(old[-1])  # the older copy changes nothing
+    assert bench.book.read() == old
+    bench.keeper.life = life
+    bench.go_on(200)
     assert bench.book.read() == (*old, life)
-    assert Fence(bench.book, old[-1], bench.launcher, 15.0, bench.clock).check()
+    bench.book.ensure(old[-1])
+    assert bench.book.read() == (*old, life)
 
 
 def _copy_of_record(bench: Bench, lives: tuple[Life, ...]) -> dict[str, object]:
@@ -622,16 +604,6 @@ def test_simulated_stop_is_believed_once_and_of_this_life_only(bench: Bench) -> 
     bench.go_on(1)
     assert bench.acts() == ["pass on"]
     assert not bench.keeper.keeps_back()  # this one is from scancel
-
-
-def test_copy_in_the_middle_of_a_dump_ends_right_after_it(bench: Bench) -> None:
-    bench.book.begin(Life(4711, 1, "c2", bench.clock.now()))
-    bench.launcher.refusals = 3
-    fence = Fence(bench.book, bench.keeper.life, bench.launcher, 15.0, bench.clock)
-    assert fence.check()
-    assert bench.clock.sleeps == [1.0] * 3
-    bench.launcher.refusals = 10**6
-    assert not fence.check()  # and not for ever; the next look asks again
 
 
 def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:

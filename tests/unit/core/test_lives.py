@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syscr.lives import RECORD, LifeBook, parse_end, sum_time
+from syscr.lives import FENCE, RECORD, LifeBook, parse_end, sum_time
 from syscr.model import Life, StopReason
 from syscr.ports import StoreKey
 from syscr.testing.store import FakeStore
@@ -77,6 +77,19 @@ def test_end_that_only_the_launcher_knows_is_told(book: LifeBook) -> None:
     assert book.read() == (FIRST,)  # it is only told
     book.begin(SECOND)
     assert book.read_ended() == (FIRST, SECOND)
+
+
+def test_newest_life_alone_has_a_record_that_the_launchers_read(book: LifeBook) -> None:
+    book.begin(FIRST)
+    book.begin(SECOND)
+    record = book.store.read_record(KEY, FENCE)
+    assert record == {"fence": f"12.1.{int(SECOND.started_at.timestamp() * 1000)}"}
+    assert book.fence_path().endswith("/12.ckpt/records/fence.json")
+    book.update(replace(SECOND, image_id="mine"))
+    book.close(replace(FIRST, image_id="late"))
+    assert book.store.read_record(KEY, FENCE) == record
+    book.begin_anew(FIRST)
+    assert book.store.read_record(KEY, FENCE) != record
 
 
 def test_life_without_an_agent_says_so(book: LifeBook) -> None:

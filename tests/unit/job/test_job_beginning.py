@@ -10,7 +10,7 @@ import pytest
 from job_support import AGAIN, PLACE, Job
 
 from syscr.errors import ManifestError
-from syscr.job.beginning import begin_life, end_last_life
+from syscr.job.beginning import await_last_life, begin_life, end_last_life
 from syscr.lives import LifeBook
 from syscr.model import Life, StopReason
 from syscr.ports import StoreKey
@@ -31,11 +31,15 @@ class Stage:
         if last is not None:
             self.book.begin(last)
 
-    def end(self, note: str) -> None:
-        """Let the launcher of the last life write down its end."""
+    def end(self, note: str, rank: int = 0) -> None:
+        """Let the launcher of a task of the last life write down its end."""
         store = self.book.store
         assert isinstance(store, FakeStore)
-        store.write_note(KEY, "run/12.0.0/end", note)
+        store.write_note(KEY, f"run/12.0.ended/{rank}" if rank else "run/12.0.0/end", note)
+
+    def start_other(self) -> None:
+        """Let the second task of the next life wait for its turn."""
+        await_last_life(self.book, AGAIN._replace(rank=1, task_count=3), 15.0, self.clock)
 
     def start(self, *, may_give_back: bool = True, number: int = 12) -> int | None:
         return end_last_life(
@@ -160,6 +164,47 @@ def test_copy_that_looks_more_rarely_than_we_do_is_waited_for_longer() -> None:
     stage = Stage(replace(LAST, fence_seconds=40.0))
     assert stage.start() is None
     assert stage.clock.sleeps == [80.0]
+
+
+STEP = replace(LAST, task_count=3)
+
+
+@pytest.mark.parametrize(("missing", "said"), [(0, "on c1"), (1, "of task 1"), (2, "of task 2")])
+def test_task_whose_end_nobody_saw_is_waited_for_by_all(missing: int, said: str) -> None:
+    stage = Stage(STEP)
+    for rank in {0, 1, 2} - {missing}:
+        stage.end(f"15 told {ENDED}", rank)
+    stage.start_other()
+    assert stage.clock.sleeps == [30.0]
+    assert stage.start() is None
+    assert stage.clock.sleeps == [30.0, 30.0]
+    assert said in stage.warnings[0]
+    assert stage.last.reason is (StopReason.USER if missing else StopReason.LOST)
+    stage.start_other()  # it comes late: the first has closed the last life, and has begun this one
+    assert stage.clock.sleeps == [30.0] * 3
+
+
+def test_step_whose_tasks_have_all_ended_goes_on_at_once() -> None:
+    stage = Stage(STEP)
+    stage.start_other()
+    for rank in range(3):
+        stage.end(f"15 told {ENDED}", rank)
+    stage.clock.sleeps.clear()
+    stage.start_other()
+    assert stage.start() is None
+    stage.start_other()
+    assert stage.clock.sleeps == []
+
+
+def test_other_tasks_wait_where_the_record_cannot_be_read_or_begin_where_there_is_none() -> None:
+    stage = Stage(None)
+    stage.start_other()
+    assert stage.clock.sleeps == []
+    store = stage.book.store
+    assert isinstance(store, FakeStore)
+    store.failures["read_record"] = ManifestError("not a JSON object")
+    stage.start_other()
+    assert stage.clock.sleeps == [30.0]
 
 
 def test_end_that_comes_while_we_wait_is_the_end() -> None:

@@ -117,7 +117,7 @@ def test_requests_are_what_the_launcher_reads(launcher: FakeLauncher) -> None:
     launcher.plays(b"ok\n").resume()
     launcher.plays(b"ok\n").kill()
     assert launcher.plays(b"state held 77\n").state() == "held"
-    assert launcher.requests[1:] == [b"hold 250\n", b"resume\n", b"kill image\n", b"state\n"]
+    assert launcher.requests[1:] == [b"hold 250\n", b"resume\n", b"kill\n", b"state\n"]
 
 
 @pytest.mark.parametrize(

@@ -553,6 +553,20 @@ def test_agent_is_started_beside_the_first_rank_only(job: Job) -> None:
     assert option(program, "--sidecar") == "4001"
 
 
+def test_each_task_has_a_fence_and_says_how_it_ends(job: Job) -> None:
+    first = PLACE._replace(step="0", rank=0, task_count=2)
+    for place, end in ((first, "12.0.0/end"), (first._replace(rank=1), "12.0.ended/1")):
+        program = job.run(place, interval_seconds=60.0, fence_seconds=2.5)
+        run = f"{job.directory}/12.0.ckpt/run"
+        assert option(program, "--end") == f"{run}/{end}"
+        assert Path(option(program, "--end")).parent.is_dir()
+        assert option(program, "--fence") == f"{job.directory}/12.0.ckpt/records/fence.json"
+        assert option(program, "--fence-ms") == "2500"
+        number, restarts, started = option(program, "--fence-life").split(".")
+        assert (number, restarts, len(started)) == ("12", "0", 13)
+    assert "--fence" not in job.run(first).argv  # no lives are kept
+
+
 def test_script_of_the_spool_directory_runs_as_a_copy_and_its_options_are_recorded(
     job: Job, tmp_path: Path
 ) -> None:
