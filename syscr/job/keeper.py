@@ -334,7 +334,7 @@ class Keeper:
                 if reason is StopReason.BUDGET:
                     self._remark(f"{reason}: it is used up; the step runs on")
                     self.policy = replace(self.policy, total_seconds=0.0)  # once is enough
-                else:
+                elif not self._is_requeued:
                     self._remark(
                         f"{reason}: the job cannot be requeued; bring it back with 'syscr restart'"
                     )

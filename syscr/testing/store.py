@@ -298,6 +298,7 @@ class FakeStore:
 
     def list_notes(self, key: StoreKey, name: str) -> frozenset[str]:
         """Return the names of the notes in a folder."""
+        Folder(self.checkpoint_dir, key).work_path(name)
         start = f"{name}/"
         notes = self._folders.get(key, _Folder()).notes
         return frozenset(note[len(start) :] for note in notes if note.startswith(start))

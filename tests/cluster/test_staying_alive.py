@@ -129,6 +129,40 @@ def test_job_whose_node_is_cut_off_never_lives_twice(cluster: Cluster, work: Wor
     assert patient.reasons()[0] == "newer life"
 
 
+@pytest.mark.timeout(200)
+def test_task_on_a_node_that_is_cut_off_never_lives_twice(cluster: Cluster, work: Work) -> None:
+    """There is no agent on that node, and the first task of the step has ended as it should."""
+    work.backend = CRIU
+    work.settings.update(AGENT)
+    work.add_program("count.py")
+    run = ["syscr", "srun", "--checkpoint=60", f"--checkpoint-dir={work.images}", "--backend=criu"]
+    program = ["python3", "count.py", "300", "results.%r", "0"]
+    script = f"#!/bin/bash\n{' '.join([*run, '--output=out.%t', *program])}\n"
+    work.write("job.sh", script, mode="755")
+    submit = ["sbatch", "--parsable", "--output=job.txt", "--nodes=2", "--ntasks=2", "job.sh"]
+    job = work.run(*submit).stdout.strip()
+    node = work.wait_until_running(job).nodes[1]
+    work.wait_for_lines("out.1", 8)
+    work.checkpoint(f"{job}.0")
+    work.wait_for_lines("out.1", work.count_lines("out.1") + 4)
+    with cut_off(cluster, node):
+        cluster.wait_for(lambda: cluster.job(job).state == "PENDING", "it is in the queue")
+        assert any("count.py" in line for line in find_processes(cluster, [node]))
+        change = ["scontrol", "update", f"JobId={job}", "StartTime=now+2", f"ExcNodeList={node}"]
+        work.run(*change)
+        work.wait_until_running(job, restarts=1)
+        ready = f"{work.images}/{job}.0.ckpt/run/{job}.1.1/ready"
+        cluster.wait_for(lambda: work.read(ready), "the other task is restored")
+        assert find_processes(cluster, [node]) == []  # the old copy has ended itself
+    assert " fenced " in work.read(f"{work.images}/{job}.0.ckpt/run/{job}.0.ended/1")
+    ended = work.finish(job)
+    assert (ended.state, ended.exit_code) == ("COMPLETED", "0:0")
+    for rank in range(2):
+        reference = work.run(*program[:3], "reference", "0", "0", env={"SLURM_PROCID": str(rank)})
+        assert work.read(f"out.{rank}") == reference.stdout
+        assert work.read(f"results.{rank}") == work.read("reference")
+
+
 def test_scancel_during_a_checkpoint_ends_the_job(cluster: Cluster, work: Work) -> None:
     work.backend = CRIU
     patient = start(work, "--time=10")

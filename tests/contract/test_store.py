@@ -397,5 +397,8 @@ def test_notes_of_a_folder_are_listed(harness: Harness) -> None:
     assert harness.store.list_notes(KEY, "run/4711.0.ended") == frozenset()
     harness.store.make_folder(KEY, "run/4711.0.ended")
     assert harness.store.list_notes(KEY, "run/4711.0.ended") == frozenset()
-    harness.write_note(KEY, "run/4711.0.ended/1", "0 own 0")
+    if isinstance(harness.store, FakeStore):
+        harness.store.write_note(KEY, "run/4711.0.ended/1", "0 own 0")
+    else:
+        write_file(harness.store.folder_path(KEY, "run/4711.0.ended"), "1", b"0 own 0")
     assert harness.store.list_notes(KEY, "run/4711.0.ended") == {"1"}
