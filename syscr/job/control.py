@@ -23,7 +23,8 @@ from syscr.procfs.tree import find_processes, list_tree, read_arguments
 LAUNCHER_NAME = "syscr-launcher"
 _CONNECT_SECONDS = 5.0
 _GRACE_SECONDS = 15.0  # the launcher gives a tool 8 s to end by itself, then kills it
-_HELPERS = frozenset({"syscr-sentinel", "syscr-fence", "syscr-tool", "syscr-pid1", "syscr-init"})
+_OUTSIDE = frozenset({"syscr-sentinel", "syscr-fence", "syscr-note", "syscr-tool"})
+_HELPERS = _OUTSIDE | {"syscr-pid1", "syscr-init"}
 _REPLY_BYTES = 1 << 20
 
 
@@ -45,7 +46,7 @@ class LauncherControl:
         outside = set(read_sidecars(self.launcher_pid))
         found = []
         for process in list_tree(self.launcher_pid):  # parents come before their children
-            is_tool = process.comm in {"syscr-sentinel", "syscr-fence", "syscr-tool"}
+            is_tool = process.comm in _OUTSIDE
             if is_tool or process.ppid in outside:
                 outside.add(process.pid)
             is_ours = process.pid == self.launcher_pid or process.comm in _HELPERS

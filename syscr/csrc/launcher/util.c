@@ -115,6 +115,7 @@ static void write_within(const struct options *options, const char *path, const 
     const struct timespec pause = {.tv_nsec = 1000000};
     pid_t pid = path == NULL ? -1 : fork();
     if (pid == 0) {
+        set_name("syscr-note"); /* not to be taken for a launcher */
         close_sockets(options);
         write_note(path, text);
         _exit(0);
