@@ -1,9 +1,9 @@
 """CheckpointManager: what syscr does, one method per verb; read it like the manual.
 
 It sequences the ports and knows no technology. How a checkpoint is taken is in ``dumping.py``, how a
-job is brought back in ``restarting.py``, where images are found in ``locating.py``, what is known of a job
-in ``status.py``, which images go in ``pruning.py``. The ports are in ``ports/``, and what is behind them
-is chosen in ``wiring/``.
+job is brought back in ``restarting.py``, where images are found in ``locating.py``, what is known of a
+job in ``job_status.py``, which images go in ``pruning.py``. The ports are in ``ports/``, and what is
+behind them is chosen in ``wiring/``.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class CheckpointManager:
 
     def status(self, targets: Sequence[Target] = ()) -> tuple[JobStatus, ...]:
         """Say of each job whether it can be dumped and which images there are; all own jobs if none."""
-        from syscr.status import StatusReader  # no other verb needs it
+        from syscr.job_status import StatusReader  # no other verb needs it
 
         reader = StatusReader(self.scheduler, self.locator, self.clock, self._find_dumper)
         wanted = targets or [Target(job_id) for job_id in self.list_own_jobs()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,12 @@ def test_every_public_name_is_importable() -> None:
 
 def test_public_names_are_those_of_their_homes() -> None:
     assert sorted({*syscr._HOME_OF, "__version__"}) == sorted(syscr.__all__)
+
+
+def test_no_module_takes_the_place_of_a_public_name() -> None:
+    """Importing ``syscr.x`` sets ``x`` of the package, whatever was there."""
+    modules = {module.name for module in pkgutil.iter_modules(syscr.__path__)}
+    assert not modules & set(syscr.__all__)
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
