@@ -6,7 +6,7 @@
     'running'
 
 The public names are ``__all__``; each is imported when it is first used, so that ``import syscr`` costs
-nothing. The functions are in ``api.py``; read ``errors.py`` and ``model/`` next.
+nothing. The functions are in ``api/``; read ``errors.py`` and ``model/`` next.
 """
 
 from __future__ import annotations
@@ -14,20 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from syscr.api import (
-        checkpoint,
+    from syscr.api.images import (
         delete_image,
-        doctor,
         get_image,
         images,
         prune,
-        requeue,
-        restart,
-        status,
         undelete_image,
-        vacate,
         verify_image,
     )
+    from syscr.api.jobs import checkpoint, doctor, requeue, restart, status, vacate
     from syscr.config import load_settings
     from syscr.errors import SyscrError
     from syscr.model import Image, JobId, Manifest, Target
@@ -43,20 +38,15 @@ if TYPE_CHECKING:
 from syscr._version import __version__
 
 _HOMES = {
-    "syscr.api": (
-        "checkpoint",
+    "syscr.api.images": (
         "delete_image",
-        "doctor",
         "get_image",
         "images",
         "prune",
-        "requeue",
-        "restart",
-        "status",
         "undelete_image",
-        "vacate",
         "verify_image",
     ),
+    "syscr.api.jobs": ("checkpoint", "doctor", "requeue", "restart", "status", "vacate"),
     "syscr.config": ("load_settings",),
     "syscr.errors": ("SyscrError",),
     "syscr.model": ("Image", "JobId", "Manifest", "Target"),
