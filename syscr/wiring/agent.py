@@ -17,7 +17,9 @@ from syscr.errors import CheckpointError, RequestError, SyscrError
 from syscr.job.agent import PERIODIC, SOCKET_FD, Agent, AgentRequest, OwnImages
 from syscr.job.control import find_tasks
 from syscr.job.ending import Ender
+from syscr.job.entry import LifeEntry
 from syscr.job.firewall import Firewall
+from syscr.job.forecast import Forecast
 from syscr.job.keeper import Keeper
 from syscr.job.local import LocalWorkers
 from syscr.job.policy import Policy
@@ -126,30 +128,24 @@ class AgentParts:
                 self.manager.scheduler,
                 launcher,
             )
-        life = _find_life(book, spec)
         keeper = Keeper(
-            life=life,
-            job_id=target.job_id,
+            forecast=Forecast(
+                entry=LifeEntry(_find_life(book, spec), book, SystemClock()),
+                job_id=target.job_id,
+                policy=self._build_policy(),
+                outlook=SlurmOutlook(
+                    LocalRunner(timeout_seconds=settings.slurm_timeout_seconds),
+                    settings.slurm_timeout_seconds,
+                ),
+                load_job=lambda: self._load_job(target),
+                measure=launcher.resident_bytes,
+                clock=SystemClock(),
+            ),
             request=CheckpointRequest(
                 Target(target.job_id, spec.step),
                 max_wait_seconds=settings.max_wait_seconds,
                 tags=(PERIODIC,),
             ),
-            policy=Policy(
-                requeue=settings.agent_at_stop in {"requeue", "hold"},
-                hold=settings.agent_at_stop == "hold",
-                poll_seconds=settings.agent_poll_seconds,
-                on_drain=settings.agent_on_drain,
-                total_seconds=self.request.total_seconds,
-                mtbf_seconds=settings.agent_mtbf_seconds,
-            ),
-            outlook=SlurmOutlook(
-                LocalRunner(timeout_seconds=settings.slurm_timeout_seconds),
-                settings.slurm_timeout_seconds,
-            ),
-            load_job=lambda: self._load_job(target),
-            book=book,
-            measure=launcher.resident_bytes,
             ender=ender,
             retain=lambda: self.images.retain(target),
             take=take,
@@ -161,6 +157,17 @@ class AgentParts:
         )
         keeper.firewall.start()
         return keeper
+
+    def _build_policy(self) -> Policy:
+        settings = self.settings
+        return Policy(
+            requeue=settings.agent_at_stop in {"requeue", "hold"},
+            hold=settings.agent_at_stop == "hold",
+            poll_seconds=settings.agent_poll_seconds,
+            on_drain=settings.agent_on_drain,
+            total_seconds=self.request.total_seconds,
+            mtbf_seconds=settings.agent_mtbf_seconds,
+        )
 
     def _load_job(self, target: Target) -> tuple[Job, bool]:
         """Return the job and whether Slurm may requeue it; a last image finds all that it needs known."""

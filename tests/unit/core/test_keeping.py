@@ -18,6 +18,8 @@ from syscr.errors import (
     SyscrError,
 )
 from syscr.job.ending import EXIT_UNFINISHED, Ender
+from syscr.job.entry import LifeEntry
+from syscr.job.forecast import Forecast
 from syscr.job.keeper import Keeper
 from syscr.job.policy import Policy
 from syscr.job.remembered import RememberedScheduler
@@ -117,14 +119,16 @@ class Bench:
         self.remembered = remembered = RememberedScheduler(self.world.scheduler)
         dumper = replace(self.world.manager.dumper, scheduler=remembered)
         self.keeper = Keeper(
-            life=self.book.read()[-1],
-            job_id=JOB,
+            forecast=Forecast(
+                entry=LifeEntry(self.book.read()[-1], self.book, self.clock),
+                job_id=JOB,
+                policy=replace(Policy(poll_seconds=120.0), **policy),  # type: ignore[arg-type]
+                outlook=self.outlook,
+                load_job=self._load,
+                measure=lambda: self.resident_bytes,
+                clock=self.clock,
+            ),
             request=CheckpointRequest(Target(JOB, "batch"), tags=("periodic",)),
-            policy=replace(Policy(poll_seconds=120.0), **policy),  # type: ignore[arg-type]
-            outlook=self.outlook,
-            load_job=self._load,
-            book=self.book,
-            measure=lambda: self.resident_bytes,
             retain=lambda: self.log.append("retain"),
             ender=Ender(dumper, remembered, self.world.scheduler, self.launcher),
             take=self._take,
@@ -211,7 +215,7 @@ def test_short_limit_has_a_short_lead(bench: Bench) -> None:
 
 def test_lead_grows_with_what_a_checkpoint_takes(bench: Bench) -> None:
     bench.set_limit(3600)
-    bench.keeper.cost_seconds = 600.0
+    bench.keeper.forecast.cost_seconds = 600.0
     bench.go_on(2700)
     assert bench.acts() == []
     bench.go_on(200)
@@ -297,7 +301,7 @@ def test_job_that_slurm_has_requeued_already_is_not_requeued_again(bench: Bench)
 
 
 def test_sigterm_in_the_first_moment_is_answered_too(bench: Bench) -> None:
-    bench.book.announce(bench.keeper.life, StopReason.TIME_LIMIT, bench.clock.now())
+    bench.book.announce(bench.keeper.entry.life, StopReason.TIME_LIMIT, bench.clock.now())
     assert bench.keeper.keeps_back()
     bench.go_on(1)
     assert bench.acts() == ENDED
@@ -356,7 +360,7 @@ def test_answer_that_comes_too_late_for_the_launcher_ends_nothing(bench: Bench) 
 
 def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Bench) -> None:
     bench.go_on(1)
-    bench.keeper.cost_seconds = 100.0
+    bench.keeper.forecast.cost_seconds = 100.0
     bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
     assert bench.keeper.keeps_back()
     bench.go_on(1)
@@ -414,11 +418,11 @@ def test_job_without_progress_is_not_requeued_for_ever() -> None:
     bench.book.begin(Life(4711, 0, "c1", bench.started, image_id="a"))
     for count in (1, 2, 3):
         bench.book.begin(Life(4711, count, "c1", bench.started, restored_from="a"))
-    bench.keeper.life = bench.book.read()[-1]
+    bench.keeper.entry.life = bench.book.read()[-1]
     bench.outlook.found = Outlook(JobState.RUNNING, restart_count=3)
     bench.set_limit(600)
     bench.go_on(1)
-    bench.keeper.cost_seconds = 1000.0
+    bench.keeper.forecast.cost_seconds = 1000.0
     bench.clock.advance(600)
     assert bench.keeper.keeps_back()
     bench.go_on(1)
@@ -430,7 +434,7 @@ def test_image_is_progress_whatever_became_of_the_lives_before() -> None:
     bench = Bench(stuck_lives=3)
     for count in (1, 2, 3):
         bench.book.begin(Life(4711, count, "c1", bench.started, reason=StopReason.LOST))
-    bench.keeper.life = bench.book.read()[-1]
+    bench.keeper.entry.life = bench.book.read()[-1]
     bench.outlook.found = Outlook(JobState.RUNNING, restart_count=3)
     bench.set_limit(600)
     bench.go_on(580)
@@ -440,7 +444,7 @@ def test_image_is_progress_whatever_became_of_the_lives_before() -> None:
 def test_book_that_cannot_be_read_leaves_the_program_its_signal(bench: Bench) -> None:
     bench.set_limit(600)
     bench.go_on(1)
-    bench.keeper.cost_seconds = 1000.0
+    bench.keeper.forecast.cost_seconds = 1000.0
     bench.clock.advance(600)
     assert bench.keeper.keeps_back()
     bench.world.home.failures["read_record"] = StoreFullError("I/O error")
@@ -455,7 +459,7 @@ def test_budget_of_all_lives_ends_the_job_with_an_image_and_a_code_of_its_own() 
     first = Life(4711, 0, "c1", early, ended_at=early + timedelta(seconds=700))
     bench.book.begin(first)
     bench.book.begin(Life(4711, 1, "c1", bench.started))
-    bench.keeper.life = bench.book.read()[-1]
+    bench.keeper.entry.life = bench.book.read()[-1]
     bench.outlook.found = Outlook(JobState.RUNNING, restart_count=1)
     bench.go_on(200)
     assert bench.acts() == []
@@ -478,8 +482,8 @@ def test_time_of_earlier_lives_that_cannot_be_read_ends_no_agent() -> None:
     bench.book.begin(
         Life(4711, 1, "c1", bench.started, ended_at=bench.started + timedelta(seconds=900))
     )
-    bench.keeper.life = Life(4711, 2, "c1", bench.started)
-    bench.book.begin(bench.keeper.life)
+    bench.keeper.entry.life = Life(4711, 2, "c1", bench.started)
+    bench.book.begin(bench.keeper.entry.life)
     bench.outlook.found = Outlook(JobState.RUNNING, restart_count=2)
     bench.world.home.failures["read_record"] = StoreFullError("I/O error")
     assert bench.keeper.next_due() >= 0
@@ -579,7 +583,7 @@ def test_record_that_an_older_copy_has_written_over_is_mended(bench: Bench) -> N
     bench.book.store.write_record(KEY, RECORD, _copy_of_record(bench, old))  # its storage is back
     bench.book.ensure(old[-1])  # the older copy changes nothing
     assert bench.book.read() == old
-    bench.keeper.life = life
+    bench.keeper.entry.life = life
     bench.go_on(200)
     assert bench.book.read() == (*old, life)
     bench.book.ensure(old[-1])
@@ -599,7 +603,7 @@ def test_simulated_stop_is_believed_once_and_of_this_life_only(bench: Bench) -> 
     bench.book.announce(Life(4711, 7, "c1", bench.started), StopReason.PREEMPTION, until)
     assert not bench.keeper.keeps_back()
     bench.book.announce(bench.life, StopReason.PREEMPTION, until)
-    bench.keeper.cost_seconds = 1000.0  # no time: it runs on
+    bench.keeper.forecast.cost_seconds = 1000.0  # no time: it runs on
     assert bench.keeper.keeps_back()
     bench.go_on(1)
     assert bench.acts() == ["pass on"]
@@ -627,7 +631,7 @@ def test_signal_of_its_own_brings_an_image_and_ends_nothing(bench: Bench) -> Non
 def test_interval_is_chosen_by_cost_and_history(bench: Bench) -> None:
     assert bench.keeper.choose_interval() == choose_interval(2.0, 86400.0)
     bench.outlook.stops = (9 * 86400.0, 9)
-    bench.keeper.cost_seconds = 50.0
+    bench.keeper.forecast.cost_seconds = 50.0
     bench.go_on(1)
     assert bench.keeper.choose_interval() == choose_interval(50.0, 86400.0)
     bench.outlook.stops = (1.0, 1)  # it is asked once

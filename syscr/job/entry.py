@@ -1,0 +1,80 @@
+"""This life's entry in the record of a job's lives, as the agent keeps it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from syscr.errors import SyscrError
+from syscr.lives import LifeBook
+from syscr.model import Image, Life, StopReason
+from syscr.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class LifeEntry:
+    """One life as it is in the book; that it cannot be written down is logged, and no more.
+
+    Attributes:
+        life: The life.
+        book: Lives of the job.
+        clock: Time.
+    """
+
+    life: Life
+    book: LifeBook
+    clock: Clock
+
+    def ensure(self) -> None:
+        """Enter this life again, should an older copy have written the record over."""
+        try:
+            self.book.ensure(self.life)
+        except SyscrError as error:
+            log.warning("%s", error.message)
+
+    def note_image(self, image: Image) -> None:
+        """Take note of an image of this life."""
+        self._write(image_id=image.image_id, image_at=image.manifest.created_at)
+
+    def note_next(self, at: datetime | None) -> None:
+        """Take note of when the next periodic image is due; a second more or less is nothing new."""
+        known = self.life.next_at
+        if at is None or known is None or abs((at - known).total_seconds()) > 1:
+            self._write(next_at=at)
+
+    def remark(self, note: str) -> None:
+        """Leave a remark for people, in the log too."""
+        log.warning("%s", note)
+        self._write(note=note)
+
+    def close(self, reason: StopReason, image: Image | None = None) -> None:
+        """Write down the end of this life, with its last image if there is one."""
+        if image is None:
+            self._write(ended_at=self.clock.now(), reason=reason, next_at=None)
+            return
+        self._write(
+            image_id=image.image_id,
+            image_at=image.manifest.created_at,
+            ended_at=self.clock.now(),
+            reason=reason,
+            next_at=None,
+        )
+
+    def is_stuck(self, lives: Sequence[Life], most: int) -> bool:
+        """Whether nothing has come of the last ``most`` lives, this one included."""
+        recent = lives[-most:]
+        if len(recent) < most or any(one.image_id for one in recent):
+            return False
+        self.remark(f"not requeued: {most} lives in a row brought no image")
+        return True
+
+    def _write(self, **changes: object) -> None:
+        self.life = replace(self.life, **changes)  # type: ignore[arg-type]
+        try:
+            self.book.update(self.life)
+        except SyscrError as error:
+            log.warning("cannot write down this life: %s", error.message)
