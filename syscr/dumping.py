@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syscr import preflight
-from syscr.assemble import Parts, build_manifest, build_submission, merge_timings, rank_order
+from syscr.assemble import Parts, build_manifest, merge_timings, rank_order
+from syscr.describing import describe_job
 from syscr.enabling import CONTROL, check_enabled
 from syscr.errors import (
     CheckpointError,
     CheckpointTimeoutError,
-    JobNotFoundError,
     StoreError,
     StoreLockedError,
     SyscrError,
@@ -250,17 +250,14 @@ class Dumper:
         record = self.open_store(plan.origin_dir).read_record(
             StoreKey(str(plan.job.number)), SUBMISSION
         )
-        try:
-            script = self.scheduler.get_batch_script(plan.job.job_id)
-        except JobNotFoundError:
-            script = ""  # a job of srun or salloc has none
-        return Parts(
+        return describe_job(
+            self.scheduler,
+            plan.job,
+            details,
+            script_of=plan.job.job_id,
+            record=record,
             image_id=image_id,
             created_at=created_at,
-            job=plan.job,
-            details=details,
-            submission=build_submission(record, details, plan.job, script),
-            slurm_version=self.scheduler.version(),
             digest_algorithm=self.digest_algorithm,
             tags=request.tags,
         )

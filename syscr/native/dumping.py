@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from syscr.assemble import Parts, build_manifest, build_submission
+from syscr.assemble import Parts, build_manifest
+from syscr.describing import describe_job
 from syscr.dumping import MARGIN_BYTES, Plan, Progress, check_deadline, discard_staging
 from syscr.errors import (
-    JobNotFoundError,
     SchedulerError,
     StoreError,
 )
@@ -122,23 +122,19 @@ class NativeDumper:
         self, plan: Plan, request: CheckpointRequest, image_id: str, created_at: datetime
     ) -> Parts:
         """Ask Slurm for what the manifest needs; what an old Slurm does not tell is left out."""
-        job_id = plan.job.job_id
         try:
-            details = self.scheduler.get_job_details(job_id)
+            details = self.scheduler.get_job_details(plan.job.job_id)
         except SchedulerError as error:
             log.info("the manifest of %s has no details: %s", plan.target, error)
             details = JobDetails(node_count=max(1, len(plan.job.nodes)))
-        try:
-            script = self.scheduler.get_batch_script(JobId(plan.job.number))
-        except JobNotFoundError:
-            script = ""
-        return Parts(
+        return describe_job(
+            self.scheduler,
+            plan.job,
+            details,
+            script_of=JobId(plan.job.number),
+            record=None,
             image_id=image_id,
             created_at=created_at,
-            job=plan.job,
-            details=details,
-            submission=build_submission(None, details, plan.job, script),
-            slurm_version=self.scheduler.version(),
             digest_algorithm=self.digest_algorithm,
             tags=request.tags,
         )
