@@ -104,17 +104,19 @@ def _install(words: Sequence[str]) -> int:
 def _answer(app: App, invocation: Invocation, again: Sequence[str] = ()) -> int:
     """Answer one ``checkpoint`` command; ``again`` is a command line that says the same."""
     from syscr.wiring.handover import call_scontrol
+    from syscr.wiring.manager import build_manager
     from syscr.wiring.scontrol import build_scontrol, is_native
 
     if app.flags.config_file:
         export_config_file(app.flags.config_file)
     app.start_log()
     request = parse_request(invocation.words)
+    manager = build_manager(app.settings)
     if isinstance(request, Request) and request.target is not None:
-        if is_native(app.settings, request.target):
+        if is_native(manager, request.target):
             return call_scontrol([*invocation.options, *invocation.words])
         app.act_for([request.target])
-    command = build_scontrol(app.settings, invocation.cluster, again)
+    command = build_scontrol(app.settings, manager, invocation.cluster, again)
     answer = command.run(invocation.words, quiet=invocation.is_quiet)
     _print(answer)
     return answer.exit_code

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from syscr.errors import SyscrError
-from syscr.wiring.manager import build_manager
 from syscr.wiring.parts import find_syscr, open_store
 
 if TYPE_CHECKING:
@@ -19,12 +18,13 @@ if TYPE_CHECKING:
 
 
 def build_scontrol(
-    settings: Settings, cluster: str = "", again: Sequence[str] = ()
+    settings: Settings, manager: CheckpointManager, cluster: str = "", again: Sequence[str] = ()
 ) -> ScontrolCommand:
     """Return what answers ``scontrol checkpoint``.
 
     Args:
         settings: Settings.
+        manager: Does the work.
         cluster: ``-M`` of scontrol.
         again: Command line that a process inside of the job may be started with again; empty: it may not.
     """
@@ -33,7 +33,6 @@ def build_scontrol(
     from syscr.scontrol.judging import Judge
     from syscr.scontrol.places import Places
 
-    manager = build_manager(settings)
     places = Places(
         workers=manager.workers,
         open_store=open_store,
@@ -54,9 +53,9 @@ def build_scontrol(
     )
 
 
-def is_native(settings: Settings, target: Target) -> bool:
+def is_native(manager: CheckpointManager, target: Target) -> bool:
     """Whether Slurm's own ``scontrol checkpoint`` answers for a job; no answer from Slurm is no."""
-    native = build_manager(settings).native
+    native = manager.native
     try:
         return native is not None and native.takes(target)
     except SyscrError:

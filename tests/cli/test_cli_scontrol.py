@@ -24,19 +24,23 @@ class Wired:
         asked: (words, quiet, cluster, again), in order.
         called: Calls of the real scontrol from the prompt.
         became: What the process has become.
+        managers: What it was answered with.
     """
 
     answer: Answer = DONE
     asked: list[tuple[tuple[str, ...], bool, str, tuple[str, ...]]] = field(default_factory=list)
     called: list[list[str]] = field(default_factory=list)
     became: list[list[str]] = field(default_factory=list)
+    managers: list[object] = field(default_factory=list)
 
 
 @pytest.fixture
 def wired(monkeypatch: pytest.MonkeyPatch) -> Wired:
     found = Wired()
 
-    def build(_: object, cluster: str, again: Sequence[str]) -> Any:
+    def build(_: object, manager: object, cluster: str, again: Sequence[str]) -> Any:
+        found.managers.append(manager)
+
         class Command:
             def run(self, words: Sequence[str], *, quiet: bool) -> Answer:
                 found.asked.append((tuple(words), quiet, cluster, tuple(again)))
@@ -70,6 +74,24 @@ def test_checkpoint_is_answered_here(run: Run, wired: Wired) -> None:
     assert (words, quiet, cluster) == (("ch", "able", "12"), True, "far")
     assert again == ("scontrol", "-Q", "ch", "able", "12", "-M", "far")
     assert wired.became == []
+
+
+def test_slurm_is_asked_by_one_manager(
+    run: Run, wired: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It remembers whether Slurm has checkpoints of its own."""
+    built: list[object] = []
+
+    class Manager:
+        native = None
+
+        def __init__(self, _: object) -> None:
+            built.append(self)
+
+    monkeypatch.setattr("syscr.wiring.manager.build_manager", Manager)
+    run("scontrol", "ch", "able", "12")
+    assert wired.managers == built
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize(
