@@ -70,9 +70,8 @@ class LifeBook:
                 return life
         return None
 
-    def read_ended(self) -> tuple[Life, ...]:
-        """Return all lives; of the last one also what only the launcher knows: its end, or that of its agent."""
-        lives = self.read()
+    def add_end(self, lives: tuple[Life, ...]) -> tuple[Life, ...]:
+        """Add to the last of all lives what only the launcher knows: its end, or that of its agent."""
         if not lives or lives[-1].ended_at is not None:
             return lives
         ended = read_end(self.store, self.key, lives[-1])

@@ -131,8 +131,8 @@ class Locator:
 
     def list_lives(self, target: Target, number: int) -> tuple[Life, ...]:
         """Return the lives of a job or step that keeps itself alive, oldest first; see ``find_book``."""
-        book = self.find_book(target, number)
-        return () if book is None else book.read_ended()
+        found = self._find_lives(target, number)
+        return () if found is None else found[0].add_end(found[1])
 
     def find_book(self, target: Target, number: int) -> LifeBook | None:
         """Return the record of the lives of a job or step; None: it does not keep itself alive.
@@ -141,12 +141,18 @@ class Locator:
             target: Job or step.
             number: The job's plain number, which its folder is named after.
         """
+        found = self._find_lives(target, number)
+        return None if found is None else found[0]
+
+    def _find_lives(self, target: Target, number: int) -> tuple[LifeBook, tuple[Life, ...]] | None:
+        """Return the record that has lives, and these."""
         for store in self.stores(None):
             try:
                 key = StoreKey(find_lineage(store, number), target.step or "batch")
                 book = LifeBook(store, key)
-                if book.read():
-                    return book
+                lives = book.read()
+                if lives:
+                    return book, lives
             except StoreError:
                 continue  # what cannot be read here may be elsewhere
         return None

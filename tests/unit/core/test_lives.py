@@ -67,16 +67,16 @@ def test_old_life_writes_nothing_any_more(book: LifeBook) -> None:
 
 
 def test_end_that_only_the_launcher_knows_is_told(book: LifeBook) -> None:
-    assert book.read_ended() == ()
+    assert book.add_end(book.read()) == ()
     book.begin(FIRST)
-    assert book.read_ended() == (FIRST,)
+    assert book.add_end(book.read()) == (FIRST,)
     assert isinstance(book.store, FakeStore)
     book.store.write_note(KEY, "run/12.0.0/end", f"768 own {int(START.timestamp()) + 60}")
-    (life,) = book.read_ended()
+    (life,) = book.add_end(book.read())
     assert (life.reason, life.exit_code, life.ended_at) == (StopReason.OWN_END, 3, after(60))
     assert book.read() == (FIRST,)  # it is only told
     book.begin(SECOND)
-    assert book.read_ended() == (FIRST, SECOND)
+    assert book.add_end(book.read()) == (FIRST, SECOND)
 
 
 def test_newest_life_alone_has_a_record_that_the_launchers_read(book: LifeBook) -> None:
@@ -96,11 +96,11 @@ def test_life_without_an_agent_says_so(book: LifeBook) -> None:
     book.begin(replace(FIRST, next_at=after(90)))
     assert isinstance(book.store, FakeStore)
     book.store.write_note(KEY, "run/12.0.0/agent.gone", f"{int(START.timestamp()) + 60}\n")
-    (life,) = book.read_ended()
+    (life,) = book.add_end(book.read())
     assert (life.next_at, life.note.endswith(f" since {format_time(after(60))}")) == (None, True)
     assert life.note.startswith("no agent: no more checkpoints by itself")
     book.store.write_note(KEY, "run/12.0.0/agent.gone", "9" * 30)  # nonsense
-    assert book.read_ended() == book.read()
+    assert book.add_end(book.read()) == book.read()
 
 
 def test_life_that_begins_twice_is_one(book: LifeBook) -> None:
