@@ -35,12 +35,13 @@ def decide(
 
     Contract: pure, as far as ``is_intact`` is. An image stays if a protection or a rule says so;
     the reason names the first that does. Protected are: the newest intact image of each step of an
-    unfinished job, images in use, those with the tag ``keep``, and parents of all that stay. A
-    damaged image is none of the last N, so that it never takes the place of a good one.
+    unfinished job, images in use, and those with the tag ``keep``. An image is whole by itself, so
+    what its life was restored from is not protected. A damaged image is none of the last N, so that
+    it never takes the place of a good one.
 
     Args:
         images: All images of the checkpoint directory, in any order. Those of other jobs than
-            ``request.lineage`` protect their parents and are not decided on.
+            ``request.lineage`` are not decided on.
         request: The rules; without any rule and without ``allow_empty`` everything stays.
         now: Current time, aware.
         unfinished: Lineages whose job is not known to be in a final state.
@@ -51,10 +52,10 @@ def decide(
     Returns:
         One decision per image, oldest first.
     """
-    everything = sorted(images, key=_order)
-    asked = [image for image in everything if request.lineage in {None, image.manifest.lineage}]
-    decided = {image.image_id for image in asked}
-    reasons = {one.image_id: "not asked for" for one in everything if one.image_id not in decided}
+    asked = sorted(
+        (one for one in images if request.lineage in {None, one.manifest.lineage}), key=_order
+    )
+    reasons: dict[str, str] = {}
     for group in _groups(asked):
         is_unfinished = group[0].manifest.lineage in unfinished
         wanted = max(request.keep_last or 0, 1 if is_unfinished else 0)
@@ -64,7 +65,6 @@ def decide(
             reason = reason or _apply_rules(image, request, now, good)
             if reason:
                 reasons[image.image_id] = reason
-    _keep_parents(everything, reasons)
     return tuple(
         Decision(image, True, reasons[image.image_id])
         if image.image_id in reasons
@@ -120,14 +120,3 @@ def _apply_rules(image: Image, request: PruneRequest, now: datetime, good: tuple
         if tag in image.manifest.tags:
             return f"tag '{tag}'"
     return ""
-
-
-def _keep_parents(images: list[Image], reasons: dict[str, str]) -> None:
-    """Add the parents of what stays, and theirs."""
-    parents = {image.image_id: image.manifest.parent_image_id for image in images}
-    pending = list(reasons)
-    for child in pending:
-        parent = parents.get(child, "")
-        if parent in parents and parent not in reasons:
-            reasons[parent] = f"parent of {child}"
-            pending.append(parent)

@@ -21,7 +21,7 @@ from syscr.request import PruneRequest
     about=About(
         summary="Delete images by rule",
         effect="An image stays if one of the rules keeps it; a rule must be given. The newest good image"
-        " of a job that has not ended, parents of kept images, images in use and those tagged 'keep' stay"
+        " of a job that has not ended, images in use and those tagged 'keep' stay"
         " whatever the rules say. What is deleted can be brought back until it is expunged.",
         examples=(
             (
