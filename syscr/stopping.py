@@ -19,6 +19,7 @@ _LARGEST_SHARE = 0.5
 _EARLY_SECONDS = 2.0
 _BYTES_PER_SECOND = 200e6
 _FIXED_SECONDS = 2.0
+_FIRST_LOOK_SECONDS = 20.0
 _LEAST_POLL_SECONDS = 5.0
 
 
@@ -78,6 +79,11 @@ def judge_stop(
     return None
 
 
+def is_ending(outlook: Outlook) -> bool:
+    """Whether Slurm has done with this life of the job, whatever for."""
+    return outlook.state.is_final or outlook.state is JobState.COMPLETING
+
+
 def find_poll(poll_seconds: float, cost_seconds: float, site: SiteTimes) -> float:
     """Return how often Slurm is asked what it has in mind, in seconds; 0: never.
 
@@ -105,6 +111,19 @@ def spread(number: int) -> float:
         (1.0, 1.05)
     """
     return 1.0 + number % 32 / 320
+
+
+def find_first_look(number: int, poll_seconds: float) -> float:
+    """Return how long a life that has just begun leaves Slurm alone, in seconds.
+
+    It asks half a dozen questions, and the tasks of an array begin together. What Slurm wants of the job
+    meanwhile comes with SIGTERM, and makes it ask at once.
+
+    Example:
+        >>> find_first_look(4711, 120.0), find_first_look(4711, 1.0), find_first_look(4736, 120.0)
+        (12.1875, 0.609375, 0.0)
+    """
+    return number % 64 / 64 * min(poll_seconds, _FIRST_LOOK_SECONDS)
 
 
 def has_time(cost_seconds: float, left_seconds: float) -> bool:

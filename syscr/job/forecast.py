@@ -66,6 +66,11 @@ class Forecast:
     _resident_bytes: int = 0
     _used_before: float | None = None  # running time of earlier lives; None: not known
 
+    def begin(self) -> None:
+        """Take note that the life begins: Slurm is left alone for a while."""
+        wait = stopping.find_first_look(self.entry.life.number, self.policy.poll_seconds)
+        self.next_look = self.clock.monotonic() + wait
+
     @property
     def is_known(self) -> bool:
         """Whether Slurm has answered before."""

@@ -74,6 +74,7 @@ class Keeper:
             return 0.0
         if self._settled_at < 0:
             self._settled_at = self.clock.monotonic() + _SETTLED_SECONDS
+            self.forecast.begin()
         return min(self.forecast.next_look, self._settled_at, self._last_image_due())
 
     def act(self) -> None:
@@ -139,8 +140,11 @@ class Keeper:
         if now >= self._last_image_due():
             # the limit may have been changed, by the grace of a preemption, too
             outlook = self.forecast.look()
-            if self.clock.monotonic() >= self._last_image_due():
-                self._reach_limit(None if outlook is None else self.forecast.judge(outlook))
+            reason = None if outlook is None else self.forecast.judge(outlook)
+            if reason is None and outlook is not None and stopping.is_ending(outlook):
+                self.forecast.answer()  # cancelled, say: it must not come back
+            elif self.clock.monotonic() >= self._last_image_due():
+                self._reach_limit(reason)
         if now >= self.forecast.next_look:
             self._poll()
         if now >= self._settled_at >= 0:

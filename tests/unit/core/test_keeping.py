@@ -326,19 +326,25 @@ def test_requeue_that_slurm_was_quicker_with_is_no_failure(bench: Bench) -> None
     assert bench.acts()[2:] == ["dump", "kill", ("leave", 0)]
 
 
-def test_sigterm_of_scancel_is_for_the_program(bench: Bench) -> None:
-    bench.go_on(1)
-    bench.outlook.found = Outlook(JobState.CANCELLED, end_at=bench.clock.now())
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.COMPLETING, JobState.FAILED])
+@pytest.mark.parametrize("after", [1, 20, 130])
+def test_job_that_slurm_has_done_with_does_not_come_back(
+    bench: Bench, state: JobState, after: float
+) -> None:
+    bench.go_on(after)
+    bench.outlook.limit_seconds = after
+    bench.outlook.found = Outlook(state, end_at=bench.clock.now())
     assert not bench.keeper.keeps_back()
-    bench.go_on(100)
+    bench.go_on(300)
     assert bench.acts() == []
+    assert bench.takes == []
 
 
 def test_sigterm_while_slurm_is_silent_is_for_the_program_unless_the_limit_has_come(
     bench: Bench,
 ) -> None:
     bench.set_limit(600)
-    bench.go_on(1)
+    bench.go_on(20)  # it has looked once
     bench.outlook.error = SchedulerUnavailableError("no answer")
     assert not bench.keeper.keeps_back()
     bench.clock.advance(600)
@@ -549,6 +555,15 @@ def test_older_images_go_once_the_life_has_shown_that_it_needs_them_no_more(benc
     assert bench.log.count("retain") == 0
     bench.go_on(10000)
     assert bench.log.count("retain") == 1
+
+
+def test_life_that_begins_leaves_slurm_alone_until_it_has_to_ask(bench: Bench) -> None:
+    bench.go_on(12)
+    assert bench.outlook.looks == 0
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ENDED
 
 
 def test_slurm_is_asked_rarely(bench: Bench) -> None:
