@@ -7,6 +7,7 @@ from a copy named after its digest in the checkpoint directory, made once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -55,10 +56,13 @@ class Launcher:
         copy = Path(folder, _NAME)
         try:
             if not copy.exists():
-                aside = f"{copy}.{os.uname().nodename}.{os.getpid()}"
-                shutil.copyfile(self.installed, aside)
-                os.chmod(aside, 0o500)
-                os.rename(aside, copy)
+                aside = name_aside(copy)
+                try:
+                    shutil.copyfile(self.installed, aside)
+                    os.chmod(aside, 0o500)
+                    place(aside, str(copy))
+                finally:
+                    _remove(aside)
             usable = os.access(copy, os.X_OK) and digest_binary(str(copy)) == self.digest()
         except OSError as error:
             log.info("no copy of the launcher in '%s': %s", folder, error)
@@ -113,6 +117,41 @@ def private_dir(checkpoint_dir: str, *parts: str) -> str | None:
         log.info("cannot make '%s': %s", path, error)
         return None
     return str(path)
+
+
+def name_aside(path: str | Path) -> str:
+    """Return a name beside a file that no other task uses: process ids alone repeat from node to node."""
+    return f"{path}.{os.uname().nodename}.{os.getpid()}"
+
+
+def place(aside: str, path: str, *, replace: bool = False) -> None:
+    """Sync a complete file and give it its name; one that is there already stays, unless ``replace``.
+
+    The tasks of a step that starts in a fresh checkpoint directory make the same copy at the same moment. A
+    rename would take the name from one that another task runs from by then, and CRIU dumps no program whose
+    file is deleted: each checkpoint of that step was refused (1 start in 20 on a busy machine, 2026-11).
+
+    Raises:
+        OSError: It could not be placed.
+    """
+    with open(aside, "rb") as file:
+        os.fsync(file.fileno())
+    if replace:
+        os.rename(aside, path)
+        return
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return
+    except OSError:  # no hard links here: who can make the folder may rename; it stays
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{path}.placed", 0o700)
+            os.rename(aside, path)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def digest_binary(path: str) -> str:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from syscr.errors import StoreAccessError
-from syscr.job.launcher import private_dir
+from syscr.job.launcher import name_aside, place, private_dir
 
 _FOLDER = "scripts"
 
@@ -38,13 +38,15 @@ def store_script(checkpoint_dir: str, content: bytes, *, consequence: str = "") 
         )
     path = Path(folder, _name(content))
     try:
-        if not path.exists() or path.read_bytes() != content:
-            aside = Path(f"{path}.{os.getpid()}")
-            aside.write_bytes(content)
-            aside.chmod(0o700)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            aside.rename(path)
+        is_damaged = path.exists() and path.read_bytes() != content
+        if is_damaged or not path.exists():
+            aside = Path(name_aside(path))
+            try:
+                aside.write_bytes(content)
+                aside.chmod(0o700)
+                place(str(aside), str(path), replace=is_damaged)
+            finally:
+                aside.unlink(missing_ok=True)
     except OSError as error:
         raise StoreAccessError(
             f"cannot store the batch script in '{folder}': {error.strerror}{end}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -31,6 +32,35 @@ def test_copy_is_made_once_and_may_not_be_written(tmp_path: Path, installed: Pat
     assert launcher.path_for(directory) == copy
     assert os.stat(copy).st_ino == before.st_ino
     assert os.listdir(os.path.dirname(copy)) == ["syscr-launcher"]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
+def test_copy_that_another_task_runs_from_keeps_its_name(
+    tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Both have seen that there is none; the other one is quicker, and runs from its copy already."""
+    directory, copied = str(tmp_path / "d"), shutil.copyfile
+    quicker: list[tuple[str, int]] = []
+
+    def be_late(source: str, target: str) -> None:
+        monkeypatch.setattr("syscr.job.launcher.shutil.copyfile", copied)
+        with monkeypatch.context() as other:
+            other.setattr("syscr.job.launcher.os.getpid", lambda: 0)
+            path = Launcher(str(installed)).path_for(directory)
+        quicker.append((path, os.stat(path).st_ino))
+        copied(source, target)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("syscr.job.launcher.shutil.copyfile", be_late)
+    if not links:
+        monkeypatch.setattr("syscr.job.launcher.os.link", refuse)
+    path = Launcher(str(installed)).path_for(directory)
+    assert [(path, os.stat(path).st_ino)] == quicker
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o500
+    beside = [] if links else ["syscr-launcher.placed"]
+    assert sorted(os.listdir(os.path.dirname(path))) == ["syscr-launcher", *beside]
 
 
 def test_next_release_gets_its_own_copy(tmp_path: Path, installed: Path) -> None:

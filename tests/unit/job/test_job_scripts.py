@@ -35,6 +35,25 @@ def test_same_script_is_stored_once(tmp_path: Path) -> None:
     assert store_script(str(tmp_path), SCRIPT + b"more\n") != path
 
 
+def test_script_that_another_task_has_open_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks of an array start at the same moment; a shell reads on from the copy that it has opened."""
+    write, quicker = Path.write_bytes, []
+
+    def be_late(path: Path, content: bytes) -> int:
+        monkeypatch.setattr(Path, "write_bytes", write)
+        with monkeypatch.context() as other:
+            other.setattr("syscr.job.launcher.os.getpid", lambda: 0)
+            quicker.append(os.stat(store_script(str(tmp_path), SCRIPT)).st_ino)
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", be_late)
+    path = Path(store_script(str(tmp_path), SCRIPT))
+    assert [os.stat(path).st_ino] == quicker
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_copy_that_was_altered_is_made_again(tmp_path: Path) -> None:
     path = Path(store_script(str(tmp_path), SCRIPT))
     path.write_text("something else")
