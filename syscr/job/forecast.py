@@ -25,6 +25,8 @@ FAR_SECONDS = 86400.0
 """Further away than anything that is waited for."""
 _RETRY_LOOK_SECONDS = 30.0
 _LOOK_SECONDS = 3.0
+# A look without an answer must not eat the time of a last image.
+_PATIENCE_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ class Forecast:
                 self._limit_seconds = job.time_limit_seconds
                 self._partition = job.partition
                 self._site = self.outlook.site_times(job.partition)
-            outlook = self.outlook.look(self.job_id)
+            outlook = self.outlook.look(self.job_id, within_seconds=_PATIENCE_SECONDS)
         except SyscrError as error:
             log.info("Slurm does not say what it has in mind: %s", error.message)
             return None

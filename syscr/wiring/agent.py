@@ -23,7 +23,7 @@ from syscr.job.forecast import Forecast
 from syscr.job.keeper import Keeper
 from syscr.job.local import LocalWorkers
 from syscr.job.policy import Policy
-from syscr.job.remembered import RememberedScheduler
+from syscr.job.remembered import HASTE_SECONDS, RememberedScheduler
 from syscr.job.worker import NodeWorker
 from syscr.lives import LifeBook
 from syscr.model import Image, Job, Life, Target, TaskSpec
@@ -32,6 +32,7 @@ from syscr.process.runner import LocalRunner
 from syscr.procfs.tree import list_tree
 from syscr.request import CheckpointRequest
 from syscr.slurm.outlook import SlurmOutlook
+from syscr.slurm.scheduler import SlurmScheduler
 from syscr.store.digest import sync_and_digest
 from syscr.units import parse_time
 from syscr.wiring.manager import build_manager
@@ -92,7 +93,10 @@ class AgentParts:
     def build(cls, settings: Settings, request: AgentRequest, spec: TaskSpec) -> AgentParts:
         """Build the manager that fits the task."""
         manager = build_manager(settings)
-        remembered = RememberedScheduler(manager.scheduler)
+        haste = min(settings.slurm_timeout_seconds, HASTE_SECONDS)
+        runner = LocalRunner(timeout_seconds=haste)
+        hasty = SlurmScheduler(runner, SystemClock(), timeout_seconds=haste)
+        remembered = RememberedScheduler(manager.scheduler, hasty)
         if spec.task_count == 1:
             digest = functools.partial(sync_and_digest, algorithm=settings.digest)
             worker = NodeWorker(spec.node, build_backends(settings), digest, _ignore, SystemClock())

@@ -16,12 +16,15 @@ from syscr import wire
 from syscr.config import load_settings
 from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
+from syscr.job.agent import AgentRequest
+from syscr.job.remembered import HASTE_SECONDS
 from syscr.manager import CheckpointManager
 from syscr.model import Target, TaskSpec
 from syscr.ports import Capabilities
 from syscr.request import CheckpointRequest
 from syscr.result import NodeHealth
 from syscr.settings import Settings
+from syscr.slurm.scheduler import SlurmScheduler
 from syscr.testing.clock import FakeClock
 from syscr.wire import WorkerRequest
 from syscr.wiring import agent, task, worker
@@ -282,6 +285,15 @@ def test_agent_is_not_started_by_people(argv: list[str]) -> None:
 
 
 SPEC = TaskSpec(12, "batch", 0, "c1", "12", "/d", "criu")
+
+
+def test_agent_has_little_patience_with_a_silent_slurm() -> None:
+    parts = wiring_agent.AgentParts.build(
+        load_settings({}), AgentRequest("12", "/d", 60.0), SPEC
+    )
+    assert parts.manager.dumper.scheduler is parts.remembered
+    assert isinstance(parts.remembered.hasty, SlurmScheduler)
+    assert parts.remembered.hasty.timeout_seconds == HASTE_SECONDS < 30.0
 
 
 @pytest.mark.parametrize(

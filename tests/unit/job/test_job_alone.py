@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,18 @@ def slurm() -> FakeScheduler:
     return scheduler
 
 
+@dataclass
+class Hasty:
+    """The same Slurm; counts what it is asked."""
+
+    slurm: FakeScheduler
+    asked: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += 1
+        return getattr(self.slurm, name)
+
+
 def ask_all(scheduler: RememberedScheduler) -> list[object]:
     return [
         scheduler.version(),
@@ -41,6 +54,26 @@ def test_slurm_that_is_silent_is_answered_for(slurm: FakeScheduler) -> None:
     known = ask_all(scheduler)
     slurm.is_available = False
     assert ask_all(scheduler) == known
+
+
+def test_silent_slurm_is_asked_once_a_minute_and_not_for_long(slurm: FakeScheduler) -> None:
+    """Each question costs its limit, and a checkpoint has four."""
+    now = [100.0]
+    hasty = Hasty(slurm)
+    scheduler = RememberedScheduler(slurm, hasty, monotonic=lambda: now[0])
+    known = ask_all(scheduler)
+    assert hasty.asked == 0  # what is not known may take its time
+    slurm.is_available = False
+    assert ask_all(scheduler) == known
+    assert ask_all(scheduler) == known
+    assert hasty.asked == 1
+    now[0] += 61
+    assert ask_all(scheduler) == known
+    assert hasty.asked == 2
+    now[0] += 61
+    slurm.is_available = True
+    slurm.set_state(JobId(12), JobState.SUSPENDED)
+    assert scheduler.get_job(JobId(12)).state is JobState.SUSPENDED
 
 
 def test_slurm_that_speaks_is_believed(slurm: FakeScheduler) -> None:
