@@ -315,6 +315,9 @@ class Work:
         backend: Backend of all that is started here; None: syscr's own choice.
         user: Whose it is.
         settings: More variables for all commands.
+        node: Where its commands run.
+        checkpoint_dir: Where images go; empty: into the directory.
+        title: Name of the test.
     """
 
     cluster: Cluster
@@ -322,11 +325,14 @@ class Work:
     backend: Backend | None = None
     user: str = "alice"
     settings: dict[str, str] = field(default_factory=dict)
+    node: str = "login"
+    checkpoint_dir: str = ""
+    title: str = ""
 
     @property
     def images(self) -> str:
         """Return the checkpoint directory."""
-        return f"{self.path}/images"
+        return self.checkpoint_dir or f"{self.path}/images"
 
     @property
     def env(self) -> dict[str, str]:
@@ -337,7 +343,7 @@ class Work:
     def run(
         self,
         *argv: str,
-        node: str = "login",
+        node: str = "",
         stdin: str | bytes = "",
         timeout: float = 60,
         check: bool = True,
@@ -347,7 +353,7 @@ class Work:
         variables = {**self.env, **(env or {})}
         return self.cluster.run(
             self.user,
-            node,
+            node or self.node,
             argv,
             stdin=stdin,
             timeout=timeout,
@@ -370,7 +376,7 @@ class Work:
         """Put a program of ``tests/cluster/programs`` here; returns its path."""
         return self.write(name, (PROGRAMS / name).read_bytes(), mode="755")
 
-    def read(self, name: str, *, node: str = "login") -> str:
+    def read(self, name: str, *, node: str = "") -> str:
         """Return what a file holds; empty if it isn't there."""
         return self.run("cat", "--", name, node=node, check=False).stdout
 

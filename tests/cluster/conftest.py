@@ -96,7 +96,7 @@ def _make_work(cluster: Cluster, request: pytest.FixtureRequest, backend: Backen
     path = cluster.run(
         "alice", "login", ["mktemp", "-d", f"/shared/{name}.XXXXXX"], check=True
     ).stdout.strip()
-    return Work(cluster, path, backend)
+    return Work(cluster, path, backend, title=request.node.name)
 
 
 @pytest.fixture
@@ -108,6 +108,17 @@ def work(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Work]:
     if request.node.stash.get(_FAILED, False):
         request.node.add_report_section("teardown", f"files in {work.path}", work.describe())
     work.clean_up()
+
+
+@pytest.fixture
+def small(cluster: Cluster) -> Iterator[str]:
+    """A file system of 100 MB that only c1 has; commands that use it run there, too."""
+    path = "/shared/small"
+    mount = f"mkdir -p {path} && mount -t tmpfs -o size=100m,mode=1777 tmpfs {path}"
+    cluster.run("root", "c1", ["sh", "-c", mount], check=True)
+    yield path
+    script = f"umount -l {path}; rm -rf {path} /tmp/syscr-test-big"
+    cluster.run("root", "c1", ["sh", "-c", script])
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.label)

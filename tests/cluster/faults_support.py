@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cluster_support import Backend, Cluster, Result, Work
+from cluster_support import NODES, Backend, Cluster, Result, Work
 
 CRIU = Backend("criu", "criu")
 EXIT_CODE = 5
@@ -173,6 +173,37 @@ def paused(cluster: Cluster, service: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["docker", "unpause", container], capture_output=True, check=True)
+
+
+@contextmanager
+def killed(
+    cluster: Cluster, service: str, kill: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Kill a container, as a machine goes whose power fails; afterwards it is there again, and healthy.
+
+    Args:
+        cluster: The cluster.
+        service: What is killed.
+        kill: Another way to kill it; None: as it is, now.
+    """
+    container = cluster.find_container(service)
+    set_node = ["scontrol", "update", f"NodeName={service}"]
+    if kill is None:
+        subprocess.run(["docker", "kill", container], capture_output=True, check=True)
+    else:
+        kill()
+        subprocess.run(["docker", "wait", container], capture_output=True, check=True, timeout=30)
+    try:
+        if service in NODES:  # Slurm itself would wait for SlurmdTimeout
+            cluster.run("root", "login", [*set_node, "State=DOWN", "Reason=test"])
+        yield
+    finally:
+        subprocess.run(["docker", "start", container], capture_output=True, check=True)
+        if service in NODES:
+            is_up = lambda: cluster.run("root", service, ["pgrep", "-x", "slurmd"]).stdout  # noqa: E731
+            cluster.wait_for(is_up, f"slurmd of {service} is up")
+            cluster.run("root", "login", [*set_node, "State=RESUME"])
+        wait_until_idle(cluster)
 
 
 def wait_until_idle(cluster: Cluster) -> None:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from cluster_support import BACKENDS, Backend, Cluster, Work
+from cluster_support import BACKENDS, Backend, Work
 from faults_support import Patient
 
-SMALL = "/shared/small"
 PROGRAMS = {
     "memory": "m = bytearray(b'x') * (150 << 20)",
     # what the estimate does not count
     "deleted_file": "f = open('gone', 'w+b'); f.write(b'y' * (150 << 20)); f.flush(); os.unlink('gone')",
     "local_file": "f = open('/tmp/syscr-test-big', 'w+b'); f.write(b'y' * (150 << 20)); f.flush()",
 }
-
-
-@pytest.fixture
-def small(cluster: Cluster) -> Iterator[str]:
-    """A file system of 100 MB that only c1 has; commands that use it run there, too."""
-    mount = f"mkdir -p {SMALL} && mount -t tmpfs -o size=100m,mode=1777 tmpfs {SMALL}"
-    cluster.run("root", "c1", ["sh", "-c", mount], check=True)
-    yield SMALL
-    script = f"umount -l {SMALL}; rm -rf {SMALL} /tmp/syscr-test-big"
-    cluster.run("root", "c1", ["sh", "-c", script])
 
 
 @pytest.mark.parametrize("backend", BACKENDS[:2], indirect=True, ids=lambda backend: backend.label)

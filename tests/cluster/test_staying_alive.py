@@ -2,100 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
-from cluster_support import BACKENDS, Backend, Cluster, JobFacts, Work
-from faults_support import (
-    AGENT,
-    CRIU,
-    EXIT_CODE,
-    Patient,
-    find_processes,
-    paused,
-    start_patient,
-    wait_until_idle,
-)
-
-# A limit comes by ``scontrol update EndTime``, so that no test waits for a minute.
-MEGABYTES = 20
-
-
-@dataclass
-class LongLived(Patient):
-    """A patient that keeps itself alive."""
-
-    def lives(self) -> list[dict[str, Any]]:
-        """Return what ``syscr status`` says of its lives."""
-        found: list[dict[str, Any]] = self.status()["lives"]
-        return found
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.work.syscr("status", self.job_id).data["jobs"][0]
-        return found
-
-    def reasons(self) -> list[str | None]:
-        """Return why its lives ended, once the last one is written down."""
-        return [life["reason"] for life in self.lives()]
-
-    def reach_limit(self, seconds: int = 5) -> None:
-        """Let its time limit come soon; the last image is due some seconds before."""
-        self.work.run("scontrol", "update", f"JobId={self.job_id}", f"EndTime=now+{seconds}")
-
-    def preempt(self) -> None:
-        """Let a job of the partition that goes before ours take its node for a moment."""
-        node = self.work.cluster.job(self.job_id).nodes[0]
-        self.work.run(
-            *("sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--time=1"),
-            *("--output=/dev/null", "--wrap=true"),
-        )
-
-    def come_back(self, restarts: int, *, avoid: str = "") -> JobFacts:
-        """Wait until its program goes on in the next life; Slurm's wait of two minutes is cut short."""
-        work, cluster = self.work, self.work.cluster
-        cluster.wait_for(lambda: cluster.job(self.job_id).state == "PENDING", "it is in the queue")
-        # not in the second in which the last life ended: Slurm would refuse to start it
-        excluded = [f"ExcNodeList={avoid}"] if avoid else []
-        work.run("scontrol", "update", f"JobId={self.job_id}", "StartTime=now+2", *excluded)
-        facts = work.wait_until_running(self.job_id, restarts=restarts)
-        ready = f"{work.images}/{self.job_id}.ckpt/run/{self.job_id}.{restarts}.0/ready"
-        cluster.wait_for(lambda: work.read(ready), "it is restored")
-        self.check_alive()
-        return facts
-
-
-def start(work: Work, *options: str, **more: Any) -> LongLived:
-    """Start a job that keeps itself alive, and wait until its agent knows what Slurm has in mind."""
-    work.settings.update(AGENT)
-    patient = start_patient(work, "--checkpoint=60", *options, megabytes=MEGABYTES, **more)
-    found = LongLived(**{**vars(patient), "others": ("syscr: ", "slurmstepd-")})
-    agent = f"{work.images}/{found.job_id}.ckpt/run/{found.job_id}.0.0/agent"
-    work.cluster.wait_for(lambda: work.read(agent), "the agent listens")
-    return found
-
-
-@contextmanager
-def cut_off(cluster: Cluster, node: str) -> Iterator[None]:
-    """Take a node off the network; its processes and the shared storage go on."""
-    container = cluster.find_container(node)
-    network = f"{cluster.name}_default"
-    subprocess.run(["docker", "network", "disconnect", network, container], check=True)
-    try:
-        cluster.run(
-            "root", "login", ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"]
-        )
-        yield
-    finally:
-        subprocess.run(
-            ["docker", "network", "connect", "--alias", node, network, container], check=True
-        )
-        cluster.run("root", "login", ["scontrol", "update", f"NodeName={node}", "State=RESUME"])
-        wait_until_idle(cluster)
-
+from alive_support import cut_off, start
+from cluster_support import BACKENDS, Backend, Cluster, Work
+from faults_support import AGENT, CRIU, EXIT_CODE, find_processes, paused, wait_until_idle
 
 @pytest.mark.parametrize("backend", BACKENDS[:2], ids=lambda one: one.label, indirect=True)
 @pytest.mark.timeout(300)

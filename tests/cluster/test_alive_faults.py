@@ -1,0 +1,137 @@
+"""A job with ``--checkpoint`` lives on although its node, the controller or the space for its images goes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from alive_support import find_death, save_state, start
+from cluster_support import Cluster, Work
+from faults_support import CRIU, in_parallel, killed
+
+from syscr.job.remembered import HASTE_SECONDS
+from syscr.units import format_time
+
+pytestmark = pytest.mark.timeout(200)
+
+LARGE = 300
+"""Megabytes: a dump of it is long enough to be hit."""
+
+
+def test_job_whose_node_is_killed_loses_one_interval_at_most(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    interval = 3
+    patient = start(work, "--time=10", f"--checkpoint=0:0{interval}")
+    cluster.wait_for(lambda: len(patient.list_images()) >= 2, "there are two images")
+    patient.check_alive(steps=20)  # a second
+    (node,) = cluster.job(patient.job_id).nodes
+    with killed(cluster, node):
+        killed_at = datetime.now(UTC)
+        newest = patient.show_images()[-1]
+        facts = patient.come_back(1, avoid=node)
+        assert facts.nodes != (node,)
+    patient.finish()
+    first, second = patient.lives()
+    assert first["reason"] == "lost"
+    assert second["restored_from"] == newest["image_id"]
+    lost = killed_at - datetime.fromisoformat(newest["created_at"])
+    # one that was being taken is lost, too
+    assert lost.total_seconds() < interval + newest["timings"]["total_seconds"] + 1
+
+
+def test_controller_killed_during_a_checkpoint_costs_nothing(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10", "--checkpoint=0:05", megabytes=LARGE)
+    save_state(cluster, patient.job_id)
+    with killed(cluster, "slurmctld", patient.kill_controller_in_a_dump):
+        died_at = find_death(cluster, "slurmctld")
+        cluster.wait_for(
+            lambda: any(
+                image["created_at"] > format_time(died_at) for image in patient.show_images()
+            ),
+            "another image is there",
+            HASTE_SECONDS + 25,
+        )
+        patient.check_alive()
+    hit = patient.show_images()[-2]
+    took = timedelta(seconds=hit["timings"]["total_seconds"])
+    began_at = datetime.fromisoformat(hit["created_at"])
+    assert began_at < died_at < began_at + took, "the dump was over before the controller was dead"
+    facts = cluster.job(patient.job_id)
+    assert (facts.state, facts.restarts) == ("RUNNING", 0)
+    patient.finish()
+    assert patient.reasons() == ["own end"]
+
+
+def test_controller_killed_during_a_requeue_puts_it_off(cluster: Cluster, work: Work) -> None:
+    """It is dead when the last image is there; the program goes on, and is requeued when Slurm answers."""
+    work.backend = CRIU
+    work.settings["SYSCR_SLURM_TIMEOUT"] = "3"
+    patient = start(work, "--time=10", megabytes=LARGE)
+    patient.reach_limit(16)
+    save_state(cluster, patient.job_id)
+    with killed(cluster, "slurmctld", patient.kill_controller_in_a_dump):
+        cluster.wait_for(lambda: "no last image" in patient.read_log(), "the requeue has failed")
+        patient.check_alive()
+    patient.come_back(1)
+    patient.finish()
+    assert patient.reasons() == ["time limit", "own end"]
+
+
+def test_scancel_during_a_checkpoint_of_the_agent_ends_the_job(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10", "--checkpoint=0:05", megabytes=LARGE)
+    patient.wait_for_dump()
+    work.run("scancel", patient.job_id)
+    facts = cluster.wait_for_end(patient.job_id)
+    assert (facts.state, facts.restarts) == ("CANCELLED", 0)
+    assert patient.reasons() == ["user"]
+    assert len(patient.list_images()) <= 1
+
+
+def test_full_disk_costs_images_only(cluster: Cluster, work: Work, small: str) -> None:
+    work.backend, work.node, work.checkpoint_dir = CRIU, "c1", f"{small}/images"
+    cluster.run("root", "c1", ["mount", "-o", "remount,size=300m", small], check=True)
+    patient = start(work, "--time=10", "--checkpoint=0:02", "--nodelist=c1")
+    cluster.wait_for(patient.list_images, "there is an image")
+    work.run("sh", "-c", 'head -c 1G /dev/zero >"$0/ballast"; :', small)
+    cluster.wait_for(lambda: "space" in patient.read_log(), "an image has failed")
+    patient.check_alive()
+    before = patient.list_images()  # the newest one is verified
+    assert before
+    work.run("rm", f"{small}/ballast")
+    cluster.wait_for(lambda: patient.list_images()[-1] != before[-1], "there is a new image")
+    work.run("scontrol", "requeue", patient.job_id)
+    patient.come_back(1)
+    patient.finish()
+    assert patient.reasons() == ["requeue", "own end"]
+
+
+@pytest.mark.parametrize("cause", ["time limit", "requeue"])
+def test_drain_and_another_cause_at_once_are_one_stop(
+    cluster: Cluster, work: Work, cause: str
+) -> None:
+    work.backend = CRIU
+    work.settings["SYSCR_AGENT_ON_DRAIN"] = "requeue"
+    patient = start(work, "--time=10", megabytes=LARGE)
+    (node,) = cluster.job(patient.job_id).nodes
+    acts = {
+        "time limit": lambda: patient.reach_limit(1),
+        "requeue": lambda: work.run("scontrol", "requeue", patient.job_id),
+    }
+    drain = ExitStack()
+    with drain:
+        in_parallel(acts[cause], lambda: drain.enter_context(cluster.drained(node)))
+        assert patient.come_back(1).nodes != (node,)
+    patient.finish()
+    assert patient.reasons() in (["drain", "own end"], [cause, "own end"])
+
+
+def test_preemption_and_a_checkpoint_on_demand_at_once(cluster: Cluster, work: Work) -> None:
+    work.backend = CRIU
+    patient = start(work, "--time=10", megabytes=LARGE)
+    in_parallel(patient.preempt, lambda: patient.checkpoint(check=False))
+    patient.come_back(1)
+    patient.finish()
+    assert patient.reasons() == ["preemption", "own end"]
