@@ -79,7 +79,9 @@ def test_controller_killed_during_a_requeue_puts_it_off(cluster: Cluster, work: 
     assert patient.reasons() == ["time limit", "own end"]
 
 
-def test_scancel_during_a_checkpoint_of_the_agent_ends_the_job(cluster: Cluster, work: Work) -> None:
+def test_scancel_during_a_checkpoint_of_the_agent_ends_the_job(
+    cluster: Cluster, work: Work
+) -> None:
     work.backend = CRIU
     patient = start(work, "--time=10", "--checkpoint=0:05", megabytes=LARGE)
     patient.wait_for_dump()

@@ -7,6 +7,7 @@ from alive_support import cut_off, start
 from cluster_support import BACKENDS, Backend, Cluster, Work
 from faults_support import AGENT, CRIU, EXIT_CODE, find_processes, paused, wait_until_idle
 
+
 @pytest.mark.parametrize("backend", BACKENDS[:2], ids=lambda one: one.label, indirect=True)
 @pytest.mark.timeout(300)
 def test_job_outlives_limit_preemption_and_requeue(work: Work, backend: Backend) -> None:

@@ -288,9 +288,7 @@ SPEC = TaskSpec(12, "batch", 0, "c1", "12", "/d", "criu")
 
 
 def test_agent_has_little_patience_with_a_silent_slurm() -> None:
-    parts = wiring_agent.AgentParts.build(
-        load_settings({}), AgentRequest("12", "/d", 60.0), SPEC
-    )
+    parts = agent.AgentParts.build(load_settings({}), AgentRequest("12", "/d", 60.0), SPEC)
     assert parts.manager.dumper.scheduler is parts.remembered
     assert isinstance(parts.remembered.hasty, SlurmScheduler)
     assert parts.remembered.hasty.timeout_seconds == HASTE_SECONDS < 30.0
