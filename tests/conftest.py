@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from session_support import EXERCISED
+from times_support import SPENT, render_spent
 
 from syscr import log
 
@@ -39,6 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[EXERCISED] = {}
+    config.stash[SPENT] = []
 
 
 @pytest.hookimpl(trylast=True)
@@ -73,11 +75,17 @@ def _environment_of_nobody(
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say at the very end which backends were at work; a green run without any proves little."""
+    """Say at the very end which backends were at work; a green run without any proves little.
+
+    Before it, of jobs that keep themselves alive, how much of their time they could use.
+    """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     exercised = config.stash.get(EXERCISED, {})
     if reporter is None or config.getoption("collectonly", default=False):
         return
+    table = render_spent(config.stash.get(SPENT, None) or [])
+    if table:
+        reporter.write_line(table)
     if exercised:
         text = ", ".join(sorted(exercised))
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 from cluster_support import Cluster, JobFacts, Work
 from faults_support import AGENT, Patient, start_patient, wait_until_idle
+from times_support import Spent
 
 # A limit comes by ``scontrol update EndTime``, so that no test waits for a minute.
 MEGABYTES = 20
@@ -35,6 +36,11 @@ class LongLived(Patient):
     def reasons(self) -> list[str | None]:
         """Return why its lives ended, once the last one is written down."""
         return [life["reason"] for life in self.lives()]
+
+    def finish(self) -> None:
+        """Let it end, undisturbed as it must seem; and note what became of its time."""
+        super().finish()
+        self.work.cluster.on_spent(find_spent(self.work, self.job_id, self.work.title))
 
     def show_images(self) -> list[dict[str, Any]]:
         """Return what ``syscr image list`` says of its images, oldest first."""
@@ -96,6 +102,21 @@ def start(work: Work, *options: str, megabytes: int = MEGABYTES) -> LongLived:
     agent = f"{work.images}/{found.job_id}.ckpt/run/{found.job_id}.0.0/agent"
     work.cluster.wait_for(lambda: work.read(agent), "the agent listens")
     return found
+
+
+def find_spent(work: Work, job_id: str, title: str) -> Spent:
+    """Return how the time that Slurm gave a job was spent."""
+    status = work.syscr("status", job_id).data["jobs"][0]
+    script = (
+        'cd "$0" 2>/dev/null && stat -c "%n %.3Y" *.ckpt/run/"$1".*.0/ready 2>/dev/null; '
+        'sacct -X -n -P -D -j "$2" -o ElapsedRaw'
+    )
+    number = status["job"]["number"]
+    said = work.run("sh", "-c", script, work.images, number, job_id).stdout.splitlines()
+    ready = dict(line.split() for line in said if " " in line)
+    restored_at = {int(name.split(".")[-2]): float(at) for name, at in ready.items()}
+    given = sum(int(line) for line in said if line.isdecimal())
+    return Spent.of(title, status, restored_at, float(given))
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from times_support import Spent
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DRIVER = REPOSITORY / "slurm-test-cluster" / "cluster"
 DEPLOY = REPOSITORY / "slurm-test-cluster" / "deploy"
@@ -119,6 +121,7 @@ class Cluster:
         self._environ = {**environ, "SYSCR_CLUSTER": name}
         self._containers: dict[str, str] = {}
         self.on_image: Callable[[str, str, str], None] = lambda backend, version, label: None
+        self.on_spent: Callable[[Spent], None] = lambda spent: None
 
     def drive(self, *argv: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Call the driver, or ``deploy``; raises AssertionError with its words where it fails."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cluster_support import BACKENDS, DRIVER, REPOSITORY, Backend, Cluster, Work
 from session_support import ENVIRON, EXERCISED
+from times_support import SPENT
 
 LOGS = REPOSITORY / "slurm-test-cluster" / ".state" / "test-logs"
 _FAILED = pytest.StashKey[bool]()
@@ -76,6 +77,7 @@ def cluster(
         exercised[name] = exercised.get(name, 0) + 1
 
     cluster.on_image = note_image
+    cluster.on_spent = request.config.stash[SPENT].append
     try:
         if not keep:
             cluster.drive("down")  # one that a killed session has left

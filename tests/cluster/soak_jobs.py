@@ -12,15 +12,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cluster_support import Backend, Cluster, Work
-from faults_support import AGENT, paused, wait_until_idle
+from alive_support import find_spent
+from cluster_support import Backend, Work
+from faults_support import AGENT, killed, paused
 from session_support import ENVIRON
+from times_support import Spent, render_spent
 
 _MINUTES, _JOBS, _SEED, *_ = (*ENVIRON.get("SYSCR_SOAK", "").split(), "", "", "")
 MINUTES, JOBS, SEED = float(_MINUTES or 60), int(_JOBS or 10), int(_SEED or time.time())
@@ -130,21 +131,19 @@ class Herd:
                 problems.append(f"job {job} ({name}): {cluster.job(job)}")
         assert not problems, "\n".join(problems)
 
+    def find_spent(self) -> list[Spent]:
+        """Return how the time that Slurm gave each job was spent."""
+        return [find_spent(self.work, job, name) for job, name in self.jobs.items()]
+
     def report(self) -> str:
-        """Return how much of what Slurm gave each job was kept."""
+        """Return how the lives of each job ended, and how much of what Slurm gave it was of use."""
         lines = []
         for job, name in self.jobs.items():
             status = self.work.syscr("status", job).data["jobs"][0]
-            given = self.work.run("sacct", "-X", "-n", "-P", "-D", "-j", job, "-o", "ElapsedRaw")
-            allocated = sum(map(int, given.stdout.split()))
             ends = Counter(life["reason"] or "running" for life in status["lives"])
             told = ", ".join(f"{count} {reason}" for reason, count in ends.items())
-            lines.append(
-                f"job {job} ({name}): {len(status['lives'])} lives ({told}); "
-                f"kept {status['kept_seconds']:.0f} s of {allocated} s allocated, "
-                f"{status['kept_seconds'] / max(1, allocated):.1%}"
-            )
-        return "\n".join(lines)
+            lines.append(f"job {job} ({name}): {len(status['lives'])} lives ({told})")
+        return "\n".join([*lines, render_spent(self.find_spent())])
 
 
 @dataclass
@@ -228,26 +227,8 @@ class Faults:
             time.sleep(self.source.uniform(1, 12))  # the fault itself
 
     def lose_node(self, _: str) -> None:
-        with lost(self.herd.work.cluster, f"c{self.source.randint(1, 3)}"):
+        with killed(self.herd.work.cluster, f"c{self.source.randint(1, 3)}"):
             self.herd.hurry()
-
-
-@contextmanager
-def lost(cluster: Cluster, node: str) -> Iterator[None]:
-    """Kill a node; it is there again afterwards."""
-    container = cluster.find_container(node)
-    subprocess.run(["docker", "kill", container], capture_output=True, check=True)
-    state = ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=soak"]
-    cluster.run("root", "login", state)
-    try:
-        yield
-    finally:
-        subprocess.run(["docker", "start", container], capture_output=True, check=True)
-        cluster.wait_for(
-            lambda: cluster.run("root", node, ["pgrep", "slurmd"], check=False).stdout, "it is up"
-        )
-        cluster.run("root", "login", ["scontrol", "update", f"NodeName={node}", "State=RESUME"])
-        wait_until_idle(cluster)
 
 
 @pytest.mark.timeout(0)
@@ -268,6 +249,8 @@ def test_five_minutes_of_work_under_a_limit_of_one(work: Work) -> None:
     print(f"\n{herd.report()}")
     for job in herd.jobs:
         assert len(work.syscr("status", job).data["jobs"][0]["lives"]) <= 8
+    for spent in herd.find_spent():
+        assert spent.useful >= 0.95 * spent.limit, spent
 
 
 @pytest.mark.timeout(0)
