@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from session_support import EXERCISED
-from times_support import SPENT, render_spent
+from times_support import SPENT, Spent, render_spent
 
 from syscr import log
 
@@ -83,7 +83,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     exercised = config.stash.get(EXERCISED, {})
     if reporter is None or config.getoption("collectonly", default=False):
         return
-    table = render_spent(config.stash.get(SPENT, None) or [])
+    spent: list[Spent] = config.stash.get(SPENT, [])
+    table = render_spent(spent)
     if table:
         reporter.write_line(table)
     if exercised:

@@ -63,6 +63,9 @@ class Watch(Protocol):
     def note_image(self, image: Image, took_seconds: float) -> None:
         """Take note of an image."""
 
+    def note_failure(self, message: str) -> None:
+        """Take note of an image that could not be taken; a newer one makes that forgotten."""
+
     def note_next(self, at: datetime | None) -> None:
         """Take note of when the next periodic image is due."""
 
@@ -253,6 +256,8 @@ class Agent:
                 self.images.retain(request.target)
         except SyscrError as error:
             log.warning("%s", error.message)
+            if watch is not None:
+                watch.note_failure(error.message)
             answer = {"ok": False, "error": error.to_dict()}
         except Exception:
             log.exception("fault in syscr")

@@ -38,7 +38,11 @@ class LifeEntry:
 
     def note_image(self, image: Image) -> None:
         """Take note of an image of this life."""
-        self._write(image_id=image.image_id, image_at=image.manifest.created_at)
+        self._write(image_id=image.image_id, image_at=image.manifest.created_at, note="")
+
+    def note_failure(self, message: str) -> None:
+        """Take note of an image that could not be taken; a newer one makes that forgotten."""
+        self._write(note=message)
 
     def note_next(self, at: datetime | None) -> None:
         """Take note of when the next periodic image is due; a second more or less is nothing new."""
@@ -62,6 +66,7 @@ class LifeEntry:
             ended_at=self.clock.now(),
             reason=reason,
             next_at=None,
+            note="",
         )
 
     def is_stuck(self, lives: Sequence[Life], most: int) -> bool:

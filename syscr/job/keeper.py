@@ -112,6 +112,10 @@ class Keeper:
         self.forecast.cost_seconds = took_seconds
         self.entry.note_image(image)
 
+    def note_failure(self, message: str) -> None:
+        """Take note of an image that could not be taken, for ``syscr status``."""
+        self.entry.note_failure(message)
+
     def note_next(self, at: datetime | None) -> None:
         """Take note of when the next periodic image is due."""
         self.entry.note_next(at)

@@ -634,6 +634,28 @@ def test_next_checkpoint_and_images_are_written_down(bench: Bench) -> None:
     assert bench.life.next_at == bench.clock.now()
 
 
+def test_image_that_could_not_be_taken_is_remarked_until_there_is_a_newer_one(
+    bench: Bench,
+) -> None:
+    bench.keeper.note_failure("no space left")
+    assert bench.life.note == "no space left"
+    bench.keeper.note_image(bench.world.add_image(), 2.0)
+    assert bench.life.note == ""
+    bench.keeper.note_failure("no space left")
+    bench.set_limit(600)
+    bench.go_on(600)
+    assert bench.acts() == ENDED
+    assert bench.life.note == ""
+
+
+def test_looks_have_little_patience(bench: Bench) -> None:
+    """Slurm's commands need half a minute to find out that there is no controller."""
+    bench.set_limit(600)
+    bench.go_on(600)
+    assert bench.acts() == ENDED
+    assert set(bench.outlook.limits) == {10.0}
+
+
 def test_signal_of_its_own_brings_an_image_and_ends_nothing(bench: Bench) -> None:
     bench.go_on(1)
     bench.keeper.take_soon()

@@ -19,6 +19,7 @@ from syscr.errors import (
     OperationUnsupportedError,
     PreflightError,
     RequestError,
+    StoreFullError,
     SyscrError,
     ToolReplyError,
 )
@@ -297,6 +298,7 @@ class BrokenWatch:
     take: Callable[[], bool]
     wake: Callable[[], None]
     acts: int = 0
+    failures: list[str] = field(default_factory=list)
 
     def next_due(self) -> float:
         return 0.0
@@ -315,6 +317,9 @@ class BrokenWatch:
     def note_image(self, image: Image, took_seconds: float) -> None:
         pass
 
+    def note_failure(self, message: str) -> None:
+        self.failures.append(message)
+
     def note_next(self, at: datetime | None) -> None:
         pass
 
@@ -326,6 +331,20 @@ def test_fault_of_the_watch_and_a_full_queue_end_no_agent(
     with running(replace(world.agent(3600.0), build_watch=BrokenWatch)):
         pass
     assert world.attempts == 1
+
+
+def test_watch_hears_of_an_image_that_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syscr.job.agent._FAULT_SECONDS", 0.0)
+    world.failure = StoreFullError("no space")
+    watches: list[BrokenWatch] = []
+
+    def build(take: Callable[[], bool], wake: Callable[[], None]) -> BrokenWatch:
+        watches.append(BrokenWatch(take, wake))
+        return watches[0]
+
+    with running(replace(world.agent(3600.0), build_watch=build)):
+        pass
+    assert watches[0].failures == ["no space"]
 
 
 def test_request_comes_back_as_it_was() -> None:
