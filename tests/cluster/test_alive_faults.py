@@ -97,13 +97,16 @@ def test_full_disk_costs_images_only(cluster: Cluster, work: Work, small: str) -
     cluster.run("root", "c1", ["mount", "-o", "remount,size=300m", small], check=True)
     patient = start(work, "--time=10", "--checkpoint=0:02", "--nodelist=c1")
     cluster.wait_for(patient.list_images, "there is an image")
-    work.run("sh", "-c", 'head -c 1G /dev/zero >"$0/ballast"; :', small)
-    cluster.wait_for(lambda: "space" in patient.read_log(), "an image has failed")
+    fill = 'head -c $(($(stat -f -c "%a * %S" "$0") - $1)) /dev/zero >>"$0/ballast"'
+    work.run("sh", "-c", fill, small, str(1 << 20))
+    cluster.wait_for(lambda: "space" in (patient.lives()[-1]["note"] or ""), "it is said")
+    work.run("sh", "-c", fill, small, "0", check=False)  # now nothing can be written down, either
     patient.check_alive()
     before = patient.list_images()  # the newest one is verified
     assert before
     work.run("rm", f"{small}/ballast")
     cluster.wait_for(lambda: patient.list_images()[-1] != before[-1], "there is a new image")
+    assert not patient.lives()[-1]["note"]
     work.run("scontrol", "requeue", patient.job_id)
     patient.come_back(1)
     patient.finish()

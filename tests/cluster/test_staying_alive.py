@@ -74,15 +74,6 @@ def test_task_on_a_node_that_is_cut_off_never_lives_twice(cluster: Cluster, work
         assert work.read(f"results.{rank}") == work.read("reference")
 
 
-def test_scancel_during_a_checkpoint_ends_the_job(cluster: Cluster, work: Work) -> None:
-    work.backend = CRIU
-    patient = start(work, "--time=10")
-    work.run("scancel", patient.job_id)
-    facts = cluster.wait_for_end(patient.job_id)
-    assert (facts.state, facts.restarts) == ("CANCELLED", 0)
-    assert patient.list_images() == []
-
-
 @pytest.mark.timeout(200)
 def test_silent_controller_ends_nothing(cluster: Cluster, work: Work) -> None:
     """The last image is taken, the requeue fails, and the program goes on until Slurm answers again."""
