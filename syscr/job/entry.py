@@ -55,6 +55,10 @@ class LifeEntry:
         log.warning("%s", note)
         self._write(note=note)
 
+    def expect(self, reason: StopReason) -> None:
+        """Write down why the program is about to get a signal; should it end, that is why."""
+        self._write(reason=reason)
+
     def close(self, reason: StopReason, image: Image | None = None) -> None:
         """Write down the end of this life, with its last image if there is one."""
         if image is None:

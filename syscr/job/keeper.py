@@ -236,6 +236,7 @@ class Keeper:
             self.entry.remark(f"{reason}: no last image: {error.message}")
             self._requeue_older(reason, requeue=requeue)
         if self._stop is not None and self.firewall is not None:
+            self.entry.expect(reason)
             self.firewall.pass_on()
 
     def _stay(self, reason: StopReason) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 from syscr.errors import SchedulerUnavailableError
-from syscr.model import Job, JobDetails, JobId
+from syscr.model import Job, JobDetails, JobId, JobState
 from syscr.ports import JobSource
 
 _T = TypeVar("_T")
@@ -50,7 +50,10 @@ class RememberedScheduler:
 
     def get_job(self, job_id: JobId) -> Job:
         """Return the job; see ``ports.Scheduler.get_job``."""
-        return self._ask(("job", job_id), lambda slurm: slurm.get_job(job_id))
+        job = self._ask(("job", job_id), lambda slurm: slurm.get_job(job_id))
+        if self.is_offline and job.state is JobState.COMPLETING:  # it was asked for so late
+            return replace(job, state=JobState.RUNNING, raw_state=str(JobState.RUNNING))
+        return job
 
     def get_job_details(self, job_id: JobId) -> JobDetails:
         """Return its details; see ``ports.Scheduler.get_job_details``."""

@@ -23,7 +23,7 @@ from syscr.job.forecast import Forecast
 from syscr.job.keeper import Keeper
 from syscr.job.policy import Policy
 from syscr.job.remembered import RememberedScheduler
-from syscr.lives import RECORD, LifeBook, sum_earlier
+from syscr.lives import RECORD, End, LifeBook, close_life, sum_earlier
 from syscr.model import (
     Job,
     JobDetails,
@@ -372,6 +372,9 @@ def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Ben
     bench.go_on(1)
     assert bench.acts() == ["pass on"]
     assert "no time for an image" in bench.life.note
+    assert bench.life.ended_at is None
+    ended = close_life(bench.life, End(-15, "told", bench.clock.now()))
+    assert (ended.reason, ended.exit_code) == (StopReason.PREEMPTION, -15)  # not the user
 
 
 def test_at_the_limit_without_time_the_job_goes_on_from_an_older_image(bench: Bench) -> None:

@@ -94,6 +94,18 @@ def test_ending_job_is_still_running_to_its_agent(slurm: FakeScheduler) -> None:
     assert scheduler.version() == "24.11.5"  # what is not known is asked
 
 
+def test_job_that_was_asked_for_only_when_it_was_ending_is_running_too(
+    slurm: FakeScheduler,
+) -> None:
+    """A job can be preempted in its first seconds, before its agent has looked."""
+    scheduler = RememberedScheduler(slurm)
+    slurm.set_state(JobId(12), JobState.COMPLETING)
+    assert scheduler.get_job(JobId(12)).state is JobState.COMPLETING
+    scheduler.is_offline = True
+    job = scheduler.get_job(JobId(12))
+    assert (job.state, job.raw_state) == (JobState.RUNNING, "RUNNING")
+
+
 def test_nothing_is_made_up(slurm: FakeScheduler) -> None:
     slurm.is_available = False
     with pytest.raises(SchedulerUnavailableError):
