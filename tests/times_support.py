@@ -26,7 +26,6 @@ class Spent:
         useful: How long the program ran towards its end: without start, restore, dump, and what no image
             has kept.
         limit: What was given, less dumps and restores as measured: more nobody can make of it.
-        lost: What the program ran after its newest image, and had to do again.
     """
 
     title: str
@@ -34,7 +33,6 @@ class Spent:
     given: float
     useful: float
     limit: float
-    lost: float
 
     @classmethod
     def of(
@@ -52,7 +50,7 @@ class Spent:
             restored_at: Number of the restart -> when the program went on, seconds since 1970.
             given: What Slurm gave, in seconds.
         """
-        useful = lost = tools = 0.0
+        useful = tools = 0.0
         for life in status["lives"]:
             began, ended = _time(life["started_at"]), _time(life["ended_at"] or life["image_at"])
             goes_on = max(began, restored_at.get(life["restart_count"], began))
@@ -64,9 +62,8 @@ class Spent:
                 if began <= _time(image["created_at"]) <= ended
             }
             useful += kept - goes_on - sum(took for at, took in dumps.items() if at < kept)
-            lost += ended - kept
             tools += goes_on - began + sum(dumps.values())
-        return cls(title, len(status["lives"]), given, useful, given - tools, lost)
+        return cls(title, len(status["lives"]), given, useful, given - tools)
 
 
 SPENT = pytest.StashKey[list[Spent]]()
@@ -77,10 +74,10 @@ def render_spent(spent: Sequence[Spent]) -> str:
     """Return the table; empty without any.
 
     Example:
-        >>> print(render_spent([Spent("test_x", 2, 100.0, 90.0, 95.0, 1.0)]))
+        >>> print(render_spent([Spent("test_x", 2, 100.0, 90.0, 95.0)]))
         useful part of the time that Slurm gave; limit: less what dumps and restores took
-          TEST  LIVES  GIVEN  USEFUL  SHARE  LIMIT  LOST
-          x     2      100 s  90.0 s  90 %   95 %   1.0 s
+          TEST  LIVES  GIVEN  USEFUL  SHARE  LIMIT
+          x     2      100 s  90.0 s  90 %   95 %
     """
     rows = [
         (
@@ -90,13 +87,12 @@ def render_spent(spent: Sequence[Spent]) -> str:
             f"{one.useful:.1f} s",
             _share(one.useful, one.given),
             _share(one.limit, one.given),
-            f"{one.lost:.1f} s",
         )
         for one in sorted(spent, key=lambda one: one.title)
     ]
     if not rows:
         return ""
-    head = ("TEST", "LIVES", "GIVEN", "USEFUL", "SHARE", "LIMIT", "LOST")
+    head = ("TEST", "LIVES", "GIVEN", "USEFUL", "SHARE", "LIMIT")
     text = "useful part of the time that Slurm gave; limit: less what dumps and restores took"
     return f"{text}\n{align([head, *rows], indent='  ')}"
 

@@ -111,7 +111,7 @@ def find_spent(work: Work, job_id: str, title: str) -> Spent:
         'cd "$0" 2>/dev/null && stat -c "%n %.3Y" *.ckpt/run/"$1".*.0/ready 2>/dev/null; '
         'sacct -X -n -P -D -j "$2" -o ElapsedRaw'
     )
-    number = status["job"]["number"]
+    number = str(status["job"]["number"])
     said = work.run("sh", "-c", script, work.images, number, job_id).stdout.splitlines()
     ready = dict(line.split() for line in said if " " in line)
     restored_at = {int(name.split(".")[-2]): float(at) for name, at in ready.items()}

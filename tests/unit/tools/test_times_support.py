@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from datetime import UTC, datetime
 from typing import Any
 
 import times_support
@@ -14,8 +15,6 @@ START = parse_time("2026-11-29T10:00:00Z").timestamp()
 
 
 def at(seconds: float) -> str:
-    from datetime import UTC, datetime
-
     return format_time(datetime.fromtimestamp(START + seconds, UTC))
 
 
@@ -43,12 +42,12 @@ def test_time_until_the_last_image_is_useful_but_for_the_dumps_before_it() -> No
         "images": [image(30.0, 2.0), image(60.0, 0.5)],
     }
     found = Spent.of("test_x", status, {1: START + 101.0}, 83.0)
-    assert found == Spent("test_x", 2, 83.0, useful=58.0 + 19.0, limit=83.0 - 3.5, lost=1.0)
+    assert found == Spent("test_x", 2, 83.0, useful=58.0 + 19.0, limit=83.0 - 3.5)
 
 
-def test_life_without_an_image_is_lost() -> None:
+def test_life_without_an_image_is_of_no_use() -> None:
     status = {"lives": [life(0, 0.0, 10.0, reason="user")], "images": []}
-    assert Spent.of("x", status, {}, 11.0) == Spent("x", 1, 11.0, 0.0, 11.0, 10.0)
+    assert Spent.of("x", status, {}, 11.0) == Spent("x", 1, 11.0, 0.0, 11.0)
 
 
 def test_life_whose_end_nobody_saw_has_its_image() -> None:
@@ -56,10 +55,10 @@ def test_life_whose_end_nobody_saw_has_its_image() -> None:
         "lives": [life(0, 0.0, 5.0, reason="lost", image_at=at(5.0))],
         "images": [image(5.0, 1.0)],
     }
-    assert Spent.of("x", status, {}, 9.0) == Spent("x", 1, 9.0, 5.0, 8.0, 0.0)
+    assert Spent.of("x", status, {}, 9.0) == Spent("x", 1, 9.0, 5.0, 8.0)
 
 
 def test_table_is_as_in_its_example() -> None:
     assert doctest.testmod(times_support).failed == 0
     assert render_spent([]) == ""
-    assert "-" in render_spent([Spent("x", 1, 0.0, 0.0, 0.0, 0.0)])
+    assert "-" in render_spent([Spent("x", 1, 0.0, 0.0, 0.0)])
