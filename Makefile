@@ -37,7 +37,6 @@ test: ## everything: lint, unit, contract, command line, documentation, cluster
 	  $(MAKE) lint || true; $(MAKE) unit || true; \
 	  echo "make test: incomplete, the tests on the cluster did not run: see the reason at the top" >&2; exit $$status; }
 	@$(MAKE) .venv/ready launcher
-	@$(CLUSTER) build
 	@status=0; $(MAKE) lint || status=$$?; \
 	  $(IN_AN_HOUR) $(PYTHON) -m pytest --cluster $(PYTEST) </dev/null || status=$$?; \
 	  exit $$status

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from times_support import SPENT
 
 LOGS = REPOSITORY / "slurm-test-cluster" / ".state" / "test-logs"
 _FAILED = pytest.StashKey[bool]()
+_COMING = pytest.StashKey["Coming"]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +25,68 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker("cluster")
+
+
+class Coming:
+    """The cluster of this session; its image is built, and it comes up, while the other tests run."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.cluster = Cluster(project_name(), ENVIRON)
+        self._keep = keep
+        self._aside = ThreadPoolExecutor(1, "cluster")
+        self._up = self._aside.submit(self._bring_up)
+
+    def wait(self) -> None:
+        """Wait until it is there; the session ends where it cannot be had."""
+        fault = self._up.exception()
+        if fault is not None:
+            pytest.exit(f"no cluster, so its tests did not run: {fault}", returncode=3)
+
+    def end(self) -> None:
+        self._aside.shutdown()
+        if not self._keep:
+            self.cluster.drive("down")
+
+    def _bring_up(self) -> None:
+        if not self._keep:
+            self.cluster.drive("down")  # one that a killed session has left
+        self.cluster.drive("up", timeout=1800)
+        self.cluster.drive("deploy")
+
+
+def project_name() -> str:
+    """Return a name of this checkout's own: another one's cluster may be up on this machine."""
+    checkout = hashlib.sha256(os.fsencode(REPOSITORY)).hexdigest()[:6]
+    return ENVIRON.get("SYSCR_TEST_CLUSTER", f"syscr-test-{checkout}")
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Let the cluster come up where tests need it."""
+    config = session.config
+    if not config.getoption("--cluster") or config.getoption("collectonly"):
+        return
+    if any(item.get_closest_marker("cluster") for item in session.items):
+        session.stash[_COMING] = Coming(keep=config.getoption("--keep-cluster"))
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Wait for the cluster before the clock of a test that needs it starts."""
+    coming = item.session.stash.get(_COMING, None)
+    if coming is not None and item.get_closest_marker("cluster"):
+        coming.wait()
+    yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take the cluster down, however the session ends."""
+    coming = session.stash.get(_COMING, None)
+    if coming is None:
+        return
+    if session.stash.get(_FAILED, False):
+        coming.cluster.save_logs(LOGS)
+    coming.end()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -35,9 +99,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def docker_compose_project_name() -> str:
-    """Return a name of this checkout's own: another one's cluster may be up on this machine."""
-    checkout = hashlib.sha256(os.fsencode(REPOSITORY)).hexdigest()[:6]
-    return ENVIRON.get("SYSCR_TEST_CLUSTER", f"syscr-test-{checkout}")
+    return project_name()
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +126,10 @@ def docker_cleanup() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def cluster(
     request: pytest.FixtureRequest,
-    docker_compose_project_name: str,
     record_testsuite_property: Callable[[str, object], None],
-) -> Iterator[Cluster]:
+) -> Cluster:
     """A cluster with this checkout's syscr on it; it goes when the session ends, however it ends."""
-    cluster = Cluster(docker_compose_project_name, ENVIRON)
-    keep = request.config.getoption("--keep-cluster")
+    cluster = request.session.stash[_COMING].cluster
     exercised = request.config.stash[EXERCISED]
 
     def note_image(backend: str, version: str, label: str) -> None:
@@ -78,19 +138,9 @@ def cluster(
 
     cluster.on_image = note_image
     cluster.on_spent = request.config.stash[SPENT].append
-    try:
-        if not keep:
-            cluster.drive("down")  # one that a killed session has left
-        cluster.drive("up", timeout=1800)
-        cluster.drive("deploy")
-        for name, version in cluster.read_versions().items():
-            record_testsuite_property(name, version)
-        yield cluster
-    finally:
-        if request.session.stash.get(_FAILED, False) or request.session.testsfailed:
-            cluster.save_logs(LOGS)
-        if not keep:
-            cluster.drive("down")
+    for name, version in cluster.read_versions().items():
+        record_testsuite_property(name, version)
+    return cluster
 
 
 def _make_work(cluster: Cluster, request: pytest.FixtureRequest, backend: Backend | None) -> Work:
