@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+_LINE_BYTES = 500  # csrc/launcher/agent.c reads as much
+
 
 class Firewall:
     """Answers the launcher from a thread of its own, so that a dump that goes on delays no answer."""
@@ -41,6 +43,11 @@ class Firewall:
         """Let the program have the signal that was kept back."""
         self._answer(b"f")
 
+    def say(self, text: str) -> None:
+        """Let the launcher write a line into the job's error output."""
+        line = "".join(char if char.isprintable() else " " for char in text)
+        self._send(b"s" + line.encode("utf-8", "replace")[:_LINE_BYTES])
+
     def _serve(self) -> None:
         while True:
             try:
@@ -62,7 +69,10 @@ class Firewall:
                 self._answer(b"h" if keeps else b"f")
 
     def _answer(self, word: bytes) -> None:
+        self._send(word + bytes([signal.SIGTERM]))
+
+    def _send(self, packet: bytes) -> None:
         try:
-            self._link.send(word + bytes([signal.SIGTERM]))
+            self._link.send(packet)
         except OSError as error:
             log.info("the launcher has gone: %s", error)

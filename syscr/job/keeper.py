@@ -196,7 +196,7 @@ class Keeper:
             return
         log.info("node %s is draining", node)
         if self.forecast.policy.on_drain == "requeue":
-            self._has_drained = True
+            self._has_drained = not self._may_requeue()  # else it is tried again with the next look
             self._finish(StopReason.DRAIN, FAR_SECONDS)
         else:
             self._has_drained = self.take()
@@ -218,8 +218,8 @@ class Keeper:
         ends = self.ender is not None and (requeue or reason is StopReason.BUDGET)
         try:
             if not stopping.has_time(self.forecast.find_cost(), left_seconds):
-                self.entry.remark(f"{reason}: no time for an image ({left_seconds:.1f} s left)")
-                self._requeue_older(reason, requeue=requeue)
+                why = f"{reason}: no time for an image ({left_seconds:.1f} s left)"
+                self._give_up(reason, why, requeue=requeue)
             elif ends and self.ender is not None:
                 self.ender.end(
                     self.request,
@@ -233,11 +233,23 @@ class Keeper:
             else:
                 self._stay(reason)
         except SyscrError as error:
-            self.entry.remark(f"{reason}: no last image: {error.message}")
-            self._requeue_older(reason, requeue=requeue)
+            why = f"{reason}: no last image: {error.message}"
+            self._give_up(reason, why, requeue=requeue)
         if self._stop is not None and self.firewall is not None:
             self.entry.expect(reason)
             self.firewall.pass_on()
+
+    def _give_up(self, reason: StopReason, why: str, *, requeue: bool) -> None:
+        """Say that there is no last image, in the job's output too where the job ends now."""
+        self.entry.remark(why)
+        self._requeue_older(reason, requeue=requeue)
+        if self._stop is None or self.firewall is None:
+            return
+        note = self.entry.life.note
+        then = "it is not requeued" if note == why else note
+        if self.forecast.is_requeued or reason in {StopReason.PREEMPTION, StopReason.REQUEUE}:
+            then = "its next life begins with its last image, if it has one"
+        self.firewall.say(f"{why}; {then}")
 
     def _stay(self, reason: StopReason) -> None:
         """Take an image where this life cannot be ended from within."""

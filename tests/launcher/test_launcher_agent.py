@@ -137,6 +137,15 @@ def test_storage_that_hangs_does_not_hold_the_jobs_end(hasty: Laboratory, end_fi
     assert task.launched.end()[0] == 7
 
 
+def test_line_of_the_agent_is_in_the_error_output(lab: Laboratory) -> None:
+    task = start(lab, COUNTER)
+    task.link.send(b"stime limit: no %s image")
+    task.link.send(b"s" + b"x" * 2000)
+    task.launched.send(signal.SIGUSR2)
+    lines = task.launched.end()[2].splitlines()
+    assert [line[:30] for line in lines] == ["syscr: time limit: no %s image", "syscr: " + "x" * 23]
+
+
 def test_other_signals_are_none_of_the_agents_business(lab: Laboratory) -> None:
     task = start(lab, COUNTER)
     task.launched.send(signal.SIGUSR2)

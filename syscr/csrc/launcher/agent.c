@@ -3,6 +3,7 @@
  *   to the agent:   one byte, the signal
  *   from the agent: 'h' SIGNAL   it sees to it: keep the signal back
  *                   'f' SIGNAL   pass it on
+ *                   's' TEXT     a line for the job's error output
  *
  * A signal that the site has made the agent's own (--agent-signal) is not passed on while there is an agent.
  * An agent that has gone, or gives no answer in time, keeps nothing back. One that dies is started again a few
@@ -60,14 +61,17 @@ bool ask_agent(struct supervisor *self, int number)
 /* Returns a signal that is to be passed on now, or 0. */
 int hear_agent(struct supervisor *self)
 {
-    unsigned char answer[2];
+    unsigned char answer[512];
     bool asked = self->agent_due > 0;
     ssize_t size = recv(self->agent, answer, sizeof answer, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN)
         return 0;
     if (size <= 0) {
         lose_agent(self);
-    } else if (size != sizeof answer || answer[1] != SIGTERM) {
+    } else if (answer[0] == 's') {
+        complain("%.*s", (int)size - 1, (const char *)answer + 1);
+        return 0;
+    } else if (size != 2 || answer[1] != SIGTERM) {
         return 0;
     } else if (answer[0] == 'h') {
         if (asked)

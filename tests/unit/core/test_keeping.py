@@ -95,8 +95,13 @@ class FakeFirewall:
 
     log: list[object]
 
+    said: list[str] = field(default_factory=list)
+
     def pass_on(self) -> None:
         self.log.append("pass on")
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 class Bench:
@@ -135,7 +140,8 @@ class Bench:
             wake=self._wake,
             clock=self.clock,
         )
-        self.keeper.firewall = FakeFirewall(self.log)  # type: ignore[assignment]
+        self.firewall = FakeFirewall(self.log)
+        self.keeper.firewall = self.firewall  # type: ignore[assignment]
 
     def _load(self) -> tuple[Job, bool]:
         job = self.world.scheduler.get_job(JOB)
@@ -375,6 +381,21 @@ def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Ben
     assert bench.life.ended_at is None
     ended = close_life(bench.life, End(-15, "told", bench.clock.now()))
     assert (ended.reason, ended.exit_code) == (StopReason.PREEMPTION, -15)  # not the user
+    (line,) = bench.firewall.said
+    assert line == f"{bench.life.note}; its next life begins with its last image, if it has one"
+
+
+def test_job_that_ends_at_its_limit_without_any_image_is_told_so(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(20)
+    bench.keeper.forecast.cost_seconds = 1000.0
+    bench.clock.advance(600)
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["pass on"]
+    (line,) = bench.firewall.said
+    assert line.startswith("time limit: no time for an image")
+    assert line.endswith("; it is not requeued")
 
 
 def test_at_the_limit_without_time_the_job_goes_on_from_an_older_image(bench: Bench) -> None:
@@ -437,6 +458,7 @@ def test_job_without_progress_is_not_requeued_for_ever() -> None:
     bench.go_on(1)
     assert bench.acts() == ["pass on"]
     assert "3 lives in a row brought no image" in bench.life.note
+    assert bench.firewall.said[0].endswith(bench.life.note)
 
 
 def test_image_is_progress_whatever_became_of_the_lives_before() -> None:
@@ -551,6 +573,25 @@ def test_drain_of_the_node(on_drain: str, takes: int, acts: list[object]) -> Non
     bench.go_on(1000)
     assert len(bench.takes) == takes
     assert bench.acts() == acts
+
+
+def test_drain_that_could_not_be_answered_is_answered_later() -> None:
+    bench = Bench(on_drain="requeue")
+    bench.go_on(20)
+    bench.world.scheduler.failures["requeue"] = SchedulerUnavailableError("no answer")
+    bench.outlook.draining = True
+    bench.go_on(150)
+    assert bench.acts() == ["dump", "finish resume"]
+    bench.go_on(150)
+    assert bench.acts()[2:] == ENDED
+
+
+def test_drain_of_a_job_that_may_not_be_requeued_brings_one_image() -> None:
+    bench = Bench(on_drain="requeue", can_requeue=False)
+    bench.go_on(20)
+    bench.outlook.draining = True
+    bench.go_on(1000)
+    assert (len(bench.takes), bench.acts()) == (1, [])
 
 
 def test_older_images_go_once_the_life_has_shown_that_it_needs_them_no_more(bench: Bench) -> None:

@@ -213,6 +213,15 @@ def test_fault_at_a_signal_of_its_own_leaves_the_next_question_answered() -> Non
         assert launcher.recv(16) == b"h\x0f"
 
 
+def test_line_for_the_job_is_one_line() -> None:
+    launcher, agent = connect()
+    with launcher, agent:
+        Firewall(agent, lambda: True, unexpected).say("no\nimage\x1b[31m" + "x" * 1000)
+        packet = launcher.recv(4096)
+        assert packet.startswith(b"sno image [31mxxx")
+        assert len(packet) == 501
+
+
 def test_launcher_that_goes_ends_the_thread_and_nothing_else() -> None:
     launcher, agent = connect()
     with agent:
