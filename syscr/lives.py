@@ -33,7 +33,7 @@ NO_AGENT = "no agent: no more checkpoints by itself, 'syscr checkpoint' still wo
 SIMULATE = "simulate"
 """Record by which ``syscr simulate`` says why it sends a signal."""
 
-_TIMES = ("started_at", "ended_at", "image_at", "next_at")
+_TIMES = ("started_at", "ended_at", "image_at", "next_at", "noted_at")
 
 
 _REASONS = {
@@ -81,7 +81,7 @@ class LifeBook:
         if gone_at is None:
             return lives
         note = f"{NO_AGENT} since {format_time(gone_at)}"
-        return (*lives[:-1], replace(lives[-1], next_at=None, note=note))
+        return (*lives[:-1], replace(lives[-1], next_at=None, note=note, noted_at=gone_at))
 
     def begin(self, life: Life) -> None:
         """Add a life; from now on all others are old."""

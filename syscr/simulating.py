@@ -108,7 +108,7 @@ class Simulator:
         if state is JobState.RUNNING:
             life = _find(book, before)
             is_older = life.ended_at is not None and not book.is_current(before)
-            return is_older or bool(life.note and life.note != before.note)
+            return is_older or bool(life.note and life.noted_at != before.noted_at)
         return state is not JobState.COMPLETING
 
 

@@ -42,7 +42,7 @@ class LifeEntry:
 
     def note_failure(self, message: str) -> None:
         """Take note of an image that could not be taken; a newer one makes that forgotten."""
-        self._write(note=message)
+        self._write(note=message, noted_at=self.clock.now())
 
     def note_next(self, at: datetime | None) -> None:
         """Take note of when the next periodic image is due; a second more or less is nothing new."""
@@ -53,7 +53,7 @@ class LifeEntry:
     def remark(self, note: str) -> None:
         """Leave a remark for people, in the log too."""
         log.warning("%s", note)
-        self._write(note=note)
+        self._write(note=note, noted_at=self.clock.now())
 
     def expect(self, reason: StopReason) -> None:
         """Write down why the program is about to get a signal; should it end, that is why."""

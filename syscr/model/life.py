@@ -75,6 +75,7 @@ class Life:
         next_at: When the next checkpoint is due; None: none is planned.
         exit_code: Of the program, where it ended by itself; minus the signal where that ended it.
         note: Remark for people.
+        noted_at: When that was made.
         fence_seconds: How often it looks whether there is a newer life; 0: not known.
         task_count: Tasks of the step.
     """
@@ -91,5 +92,6 @@ class Life:
     next_at: datetime | None = None
     exit_code: int | None = None
     note: str = ""
+    noted_at: datetime | None = None
     fence_seconds: float = 0.0
     task_count: int = 1

@@ -86,8 +86,10 @@ def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:
 
 
 def test_remark_of_the_agent_ends_the_waiting(alive: World) -> None:
-    answer(alive, note="no last image: disk full")
-    assert alive.manager.simulate(TARGET, "timeout").life.note == "no last image: disk full"
+    for _ in range(2):  # the same again is a new one
+        alive.clock.advance(10)
+        answer(alive, note="no last image: disk full", noted_at=alive.clock.now())
+        assert alive.manager.simulate(TARGET, "timeout").life.note == "no last image: disk full"
 
 
 def test_job_that_does_not_end_is_reported_with_where_to_look(alive: World) -> None:
