@@ -17,6 +17,8 @@ SCRIPTS := .ci/run $(addprefix slurm-test-cluster/,cluster deploy host-setup.sh 
 BACKEND ?= auto
 # INT, not TERM: pytest then takes its cluster down
 IN_AN_HOUR := timeout --foreground --signal=INT --kill-after=120 3600
+# pytest processes at a time, each with a cluster of its own
+WORKERS ?= 2
 # more options for pytest, e.g. make test PYTEST="-k continuity -x"
 PYTEST ?=
 BENCH ?=
@@ -38,14 +40,14 @@ test: ## everything: lint, unit, contract, command line, documentation, cluster
 	  echo "make test: incomplete, the tests on the cluster did not run: see the reason at the top" >&2; exit $$status; }
 	@$(MAKE) .venv/ready launcher
 	@status=0; $(MAKE) lint || status=$$?; \
-	  $(IN_AN_HOUR) $(PYTHON) -m pytest --cluster $(PYTEST) </dev/null || status=$$?; \
+	  $(IN_AN_HOUR) $(PYTHON) -m pytest --cluster -n $(WORKERS) $(PYTEST) </dev/null || status=$$?; \
 	  exit $$status
 
 unit: .venv/ready launcher ## the tests that need no cluster: seconds
-	@$(PYTHON) -m pytest $(PYTEST) </dev/null
+	@$(PYTHON) -m pytest -n $(WORKERS) $(PYTEST) </dev/null
 
 cluster-test: image launcher ## only the tests on the cluster
-	@$(IN_AN_HOUR) $(PYTHON) -m pytest --cluster -m cluster $(PYTEST) </dev/null
+	@$(IN_AN_HOUR) $(PYTHON) -m pytest --cluster -m cluster -n $(WORKERS) $(PYTEST) </dev/null
 
 test-matrix: setup launcher ## part of them with Slurm 20.11, 22.05, 24.11, 26.05 (MATRIX="--suite sid --write")
 	@$(PYTHON) tests/matrix/run_matrix.py $(MATRIX) </dev/null

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -72,6 +74,24 @@ def _environment_of_nobody(
         monkeypatch.setenv(f"XDG_{name}_HOME", str(Path(home, name.lower())))
     yield
     log.release()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the figures of a worker (``pytest -n 2``) over to who prints them."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["exercised"] = session.config.stash[EXERCISED]
+        output["spent"] = [asdict(one) for one in session.config.stash[SPENT]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up the figures of all workers."""
+    output = getattr(node, "workeroutput", {})
+    exercised = node.config.stash[EXERCISED]
+    for name, count in output.get("exercised", {}).items():
+        exercised[name] = exercised.get(name, 0) + count
+    node.config.stash[SPENT] += [Spent(**one) for one in output.get("spent", [])]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -57,14 +57,18 @@ class Coming:
 def project_name() -> str:
     """Return a name of this checkout's own: another one's cluster may be up on this machine."""
     checkout = hashlib.sha256(os.fsencode(REPOSITORY)).hexdigest()[:6]
-    return ENVIRON.get("SYSCR_TEST_CLUSTER", f"syscr-test-{checkout}")
+    name = ENVIRON.get("SYSCR_TEST_CLUSTER", f"syscr-test-{checkout}")
+    worker = ENVIRON.get("PYTEST_XDIST_WORKER", "")  # each has its own
+    return f"{name}-{worker}" if worker else name
 
 
-def pytest_runtestloop(session: pytest.Session) -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Let the cluster come up where tests need it."""
     config = session.config
     if not config.getoption("--cluster") or config.getoption("collectonly"):
         return
+    if config.pluginmanager.has_plugin("dsession"):
+        return  # the workers do it
     if any(item.get_closest_marker("cluster") for item in session.items):
         session.stash[_COMING] = Coming(keep=config.getoption("--keep-cluster"))
 
@@ -85,7 +89,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if coming is None:
         return
     if session.stash.get(_FAILED, False):
-        coming.cluster.save_logs(LOGS)
+        coming.cluster.save_logs(LOGS / coming.cluster.name)
     coming.end()
 
 
