@@ -192,6 +192,7 @@ class SrunWorkers:
         if kept is not None and not set(job.nodes) <= set(kept.nodes):
             self.release(job)
             kept = None
+        was_there = kept is not None
         if kept is not None:
             kept.send(replace(request, nodes=job.nodes), progress)
         elif request.action == "inspect" and request.keep_seconds > 0:
@@ -204,7 +205,8 @@ class SrunWorkers:
         )
         if completed is not None:
             del self._kept[job.number]
-            if request.action != "dump" and not answers and not timed_out:  # it has left
+            has_left = was_there and not answers and not timed_out
+            if has_left and request.action != "dump":
                 return self._send(job, request, progress)
         return completed or Completed((), 0), answers, timed_out
 

@@ -12,6 +12,7 @@ from syscr.errors import (
     CheckpointTimeoutError,
     JobStateError,
     StoreFullError,
+    SyscrError,
     ToolReplyError,
 )
 from syscr.model import ImageFile, Job, JobId, JobState, NodeReport, TaskSpec
@@ -259,6 +260,17 @@ def test_worker_that_does_not_wait_is_started_again() -> None:
         workers.inspect(JOB, step=None, keep_seconds=600.0)
         assert runner.conversations[0].ended
         assert len(_dump(workers)) == 2
+
+
+def test_step_that_cannot_be_started_is_started_once() -> None:
+    """Srun of Slurm 18.08 and 19.05 answers so."""
+    text = "srun: unrecognized option '--overlap'\nTry \"srun --help\" for more information\n"
+    with FakeRunner() as runner:
+        runner.expect(_kept_argv(), stderr=text, exit_code=255)
+        workers = SrunWorkers(runner, ["/opt/syscr"])
+        with pytest.raises(SyscrError, match="unrecognized option '--overlap'"):
+            workers.inspect(JOB, step=None, keep_seconds=600.0)
+    assert len(runner.conversations) == 1
 
 
 def test_hold_is_ended_by_a_new_step_where_the_kept_one_has_gone() -> None:
