@@ -1,4 +1,4 @@
-"""A stand-in for Slurm 18.08.9 and 19.05.8 with a checkpoint plugin, as section 11 of the facts recorded it.
+"""A stand-in for Slurm 18.08.9 and 19.05.8 with a checkpoint plugin; compared with both, built and run (2026-11).
 
 A small state machine in a JSON file: each command first lets happen what is due by now (dumps end, jobs
 start and fail, ended jobs are forgotten), then answers with the recorded texts. ``main`` makes executables
@@ -16,11 +16,11 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TOOLS = ("scontrol", "squeue", "sinfo", "scancel", "sbatch")
+TOOLS = ("scontrol", "squeue", "sinfo", "scancel", "sbatch", "srun")
 _ERRORS = {
     1001: "Communication connection failure",
     2021: "Job/step already completing or completed",
@@ -36,6 +36,8 @@ _DEFAULTS: dict[str, Any] = {
     "refusals": 0,  # an ended job is forgotten when a restart was refused this often, too
     "dump_seconds": 0.3,
     "fail": [],  # error codes of the next dumps; 0: says that it is well and writes nothing
+    "mistaken": 0,  # so many of the next dumps are good and said to have failed: the plugin's race
+    "ending_seconds": 0.1,  # a cancelled job is COMPLETING so long
     "end_state": "FAILED",  # of jobs whose image cannot be read
     "missing_ranks": 0,  # so many of a step's last files are not written
     "busy_nodes": False,
@@ -92,6 +94,7 @@ class NativeSlurm:
             "squeue": self._squeue,
             "scancel": self._scancel,
             "sbatch": self._sbatch,
+            "srun": self._srun,
         }
         return answers[tool](rest)
 
@@ -115,6 +118,8 @@ class NativeSlurm:
                 job.update(state="RUNNING", reason="None")
             if job["state"] == "RUNNING" and self._due(job, "fails_at"):
                 job.update(state=self.state["end_state"], end_at=job["fails_at"])
+            if job["state"] == "COMPLETING" and self._due(job, "gone_at"):
+                job["state"] = "CANCELLED"
             if job["end_at"] and self.now >= job["end_at"] + self.state["purge_seconds"]:
                 del self.state["jobs"][number]
 
@@ -122,28 +127,43 @@ class NativeSlurm:
         return bool(job.get(key)) and self.now >= job[key]
 
     def _settle_dump(self, name: str, dump: dict[str, Any]) -> None:
+        folder = Path(dump["dir"], name)
+        if dump["writes"] and not dump["made"] and self.now >= dump["starts"]:
+            dump["made"] = True
+            with suppress(OSError):  # the dump program begins with mkdir -p
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if dump["began"] and self.now >= min(dump["due"], dump["limit"]):
             too_late = dump["due"] > dump["limit"]
             dump.update(began=0, error=1001 if too_late else dump["code"])
         if dump["writes"] and self.now >= dump["due"]:
             dump["writes"] = False
-            if not self._write(name, dump):
+            if not self._write(name, folder):
                 dump["error"] = 4027
 
-    def _write(self, name: str, dump: Mapping[str, Any]) -> bool:
-        folder = Path(dump["dir"], name)
+    def _write(self, name: str, folder: Path) -> bool:
+        """Write files; into a directory that has gone since the dump's start nothing is written."""
         job = self.state["jobs"][name.partition(".")[0]]
         files = ["script.ckpt"]
         if "." in name:
             tasks = job["steps"][name.partition(".")[2]] - self.state["missing_ranks"]
             files = [f"task.{rank}.ckpt" for rank in range(tasks)]
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file in files:
                 (folder / file).write_bytes(f"image of {name} at {self.now}\n".encode())
         except OSError:
             return False
         return True
+
+    def _find_start(self, name: str) -> float:
+        """Return when an order is carried out: one job at a time in the cluster, and one dump of it on the node."""
+        number = name.partition(".")[0]
+        start = self.now
+        for key, job in self.state["jobs"].items():
+            for other, dump in job["dumps"].items():
+                agent_ends = min(dump["due"], dump["limit"])
+                start = max(start, agent_ends if key != number else 0.0)
+                start = max(start, dump["due"] if other == name else 0.0)
+        return start
 
     # -- scontrol -------------------------------------------------------------------------------------
     def _scontrol(self, words: list[str]) -> Answer:
@@ -233,13 +253,18 @@ class NativeSlurm:
         if last and last["began"]:
             return refuse("Operation already in progress")
         if last and int(last["asked"]) == int(self.now):
-            last["error"] = 2021 if self.state["version"].startswith("19") else 0
+            last["error"] = 2021
             return Answer()
         code = self.state["fail"].pop(0) if self.state["fail"] else None
+        writes = code is None
+        if writes and self.state["mistaken"]:
+            self.state["mistaken"] -= 1
+            code = 4027
+        start = self._find_start(name)
         job["dumps"][name] = {
-            "asked": self.now, "began": self.now, "due": self.now + self.state["dump_seconds"],
-            "limit": self.now + int(options["MaxWait"]), "dir": options["ImageDir"],
-            "code": code or 0, "error": 0, "writes": code is None,
+            "asked": self.now, "began": self.now, "starts": start, "made": False,
+            "due": start + self.state["dump_seconds"], "limit": start + int(options["MaxWait"]),
+            "dir": options["ImageDir"], "code": code or 0, "error": 0, "writes": writes,
         }  # fmt: skip
         return Answer()
 
@@ -332,10 +357,27 @@ class NativeSlurm:
         if dot:
             job["steps"].pop(step, None)
         elif not job["end_at"]:
-            job.update(state="CANCELLED", end_at=self.now, steps={})
+            gone_at = self.now + self.state["ending_seconds"]
+            job.update(state="COMPLETING", end_at=self.now, gone_at=gone_at, steps={})
         return Answer()
 
+    def _reject(self, tool: str, words: list[str]) -> Answer | None:
+        """19.05 has lost the options that name directories."""
+        lost = [word for word in words if word.startswith(("--checkpoint-dir", "--restart-dir"))]
+        if not lost or self.state["version"].startswith("18"):
+            return None
+        text = (
+            f"{tool}: unrecognized option '{lost[0]}'\nTry \"{tool} --help\" for more information\n"
+        )
+        return Answer(255, "", text)
+
+    def _srun(self, words: list[str]) -> Answer:
+        return self._reject("srun", words) or Answer(out="n1\n")
+
     def _sbatch(self, words: list[str]) -> Answer:
+        rejected = self._reject("sbatch", words)
+        if rejected is not None:
+            return rejected
         script = self.state.pop("stdin", "")
         number = self.state["next_id"]
         self.state["next_id"] += 1
@@ -349,9 +391,11 @@ class NativeSlurm:
         )
         start = self.now + _START_SECONDS
         self.add_job(number, state="PENDING", start_at=start)
-        if not Path(folder, "task.0.ckpt").is_file():
+        if folder and not Path(folder, "task.0.ckpt").is_file():
             self.state["jobs"][str(number)]["fails_at"] = start + 0.5
-        return Answer(out=f"{number}\n")
+        return Answer(
+            out=f"{number}\n" if "--parsable" in words else f"Submitted batch job {number}\n"
+        )
 
 
 @contextmanager

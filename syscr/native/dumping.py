@@ -73,8 +73,11 @@ class NativeDumper:
         except (StoreError, SchedulerError) as error:
             if "still running" in error.message:
                 raise
+            # a refusal of Slurm's names the job already, as Slurm does
+            prefix = f"cannot checkpoint {name_target(plan.job.number, plan.step)}: "
+            why = error.message.removeprefix(prefix)
             raise type(error)(
-                f"cannot checkpoint {plan.target}: {error.message}; {self.order.say_fate(plan)}",
+                f"cannot checkpoint {plan.target}: {why}; {self.order.say_fate(plan)}",
                 hint=error.hint,
                 **error.details,
             ) from error

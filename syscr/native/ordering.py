@@ -17,6 +17,7 @@ from posixpath import join
 
 from syscr.dumping import Plan, Progress
 from syscr.errors import CheckpointError, CheckpointTimeoutError, SyscrError
+from syscr.model import JobState
 from syscr.native.naming import DATA, ORDER, find_image_files, name_target
 from syscr.ports import CheckpointController, Clock, DumpEnd, DumpState, Scheduler
 from syscr.units import format_time, parse_time
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _APART_SECONDS = 1.1
 _TRIES = 3
 _DROPPED = 2021  # "Job/step already completing or completed": also a second order in one second
+_FAILED = 4027  # "Job step not running": the dump program failed
 _TOO_LATE = 1001  # "Communication connection failure": MaxWait has passed
 # What nodes have written is not seen at once on every network file system.
 _VISIBLE_SECONDS = 5.0
@@ -41,12 +43,14 @@ class DumpOrder:
         scheduler: Slurm.
         clock: Time.
         read_sizes: Returns the regular files below a directory, relative to it, with their sizes.
+        clear: Removes a directory with all that is in it.
     """
 
     controller: CheckpointController
     scheduler: Scheduler
     clock: Clock
     read_sizes: Callable[[str], Mapping[str, int]]
+    clear: Callable[[str], None]
 
     def write(
         self, plan: Plan, staging: str, *, max_wait_seconds: float, progress: Progress
@@ -68,9 +72,13 @@ class DumpOrder:
             was_dropped = end.code == _DROPPED or (end.code == 0 and not sizes)
             if paths and end.code == 0:
                 return paths
-            if not was_dropped or not left or not self._is_running(plan):
+            # The plugin confuses the ends of its own children: some good dumps it calls failed.
+            is_doubtful = bool(paths) and end.code == _FAILED
+            if not (was_dropped or is_doubtful) or not left or not self._is_running(plan):
                 raise self._failed(plan, end, sizes, max_wait_seconds)
-            log.info("Slurm dropped the order to dump %s; once more", plan.target)
+            log.info("Slurm says error(%d) of %s; once more", end.code, plan.target)
+            if sizes:  # no file of this dump shall be taken for one of the next
+                self.clear(join(staging, DATA))
         raise AssertionError("unreachable")
 
     def _dump(self, plan: Plan, staging: str, deadline: float, progress: Progress) -> DumpEnd:
@@ -116,7 +124,7 @@ class DumpOrder:
         return sizes
 
     def _is_running(self, plan: Plan) -> bool:
-        return not self.scheduler.get_job(plan.job.job_id).state.is_final
+        return self.scheduler.get_job(plan.job.job_id).state is JobState.RUNNING
 
     def _failed(
         self, plan: Plan, end: DumpEnd, sizes: Mapping[str, int], limit_seconds: float
@@ -143,7 +151,8 @@ class DumpOrder:
         return CheckpointError(
             f"cannot checkpoint {plan.target}: Slurm says that it is done, but wrote {found}; {fate}, "
             "and nothing was published",
-            hint=f"see whether '{place}' is the same directory here and on the nodes",
+            hint=f"Slurm's plugin says so of some dumps that have failed, too: see the log of slurmd on "
+            f"'{plan.tasks[0].node}', and whether '{place}' is the same directory here and on the nodes",
         )
 
     def say_fate(self, plan: Plan) -> str:
@@ -152,7 +161,8 @@ class DumpOrder:
             job = self.scheduler.get_job(plan.job.job_id)
         except SyscrError:
             return "what became of the job is not known"
-        return f"the job is {job.raw_state}" if job.state.is_final else "the job is still running"
+        is_over = job.state.is_final or job.state.is_waiting or job.state is JobState.COMPLETING
+        return f"the job is {job.raw_state}" if is_over else "the job is still running"
 
 
 def _find_files(plan: Plan, sizes: Mapping[str, int]) -> tuple[str, ...]:

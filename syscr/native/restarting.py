@@ -77,7 +77,7 @@ class NativeRestarter:
         self._check(selection.image, request)
         started = self.clock.monotonic()
         job = self._find_job(selection.image)
-        if job is not None and not job.state.is_final and job.state is not JobState.COMPLETING:
+        if job is not None and self._is_alive(job, selection.image):
             raise build_alive_error(job, selection.image)
         if request.dry_run:
             return self._result(selection, request, "planned", job)
@@ -152,6 +152,14 @@ class NativeRestarter:
             if job.number == image.manifest.number:
                 return job
         return None
+
+    def _is_alive(self, job: Job, image: Image) -> bool:
+        """Whether what the image was taken of may still run, or will again; a step may end before its job."""
+        if job.state.is_final or job.state is JobState.COMPLETING:
+            return False
+        step = image.manifest.step
+        has_ended = step != "batch" and job.state is JobState.RUNNING
+        return not has_ended or step in self.scheduler.find_steps(job.job_id)
 
     def _order(self, image: Image, request: RestartRequest, progress: Progress) -> None:
         """Order the restart, as often as it takes until Slurm has forgotten the ended job."""

@@ -110,8 +110,13 @@ def _build_native(
         from syscr.native.naming import name_own
         from syscr.native.ordering import DumpOrder
         from syscr.native.planning import NativePlanner
+        from syscr.store.access import translated
         from syscr.store.digest import sync_and_digest
-        from syscr.store.tree import read_tree
+        from syscr.store.tree import read_tree, remove_tree
+
+        def clear(path: str) -> None:
+            with translated("remove", path):
+                remove_tree(path)
 
         planner = NativePlanner(
             controller,
@@ -122,7 +127,9 @@ def _build_native(
             settings.checkpoint_dir,
             name_own(os.environ),
         )
-        order = DumpOrder(controller, scheduler, clock, lambda folder: read_tree(folder).sizes)
+        order = DumpOrder(
+            controller, scheduler, clock, lambda folder: read_tree(folder).sizes, clear
+        )
         digest = functools.partial(sync_and_digest, algorithm=settings.digest)
         return NativeDumper(planner, order, scheduler, clock, digest, settings.digest, remember)
 

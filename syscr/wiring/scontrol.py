@@ -57,7 +57,7 @@ def is_native(manager: CheckpointManager, target: Target) -> bool:
     """Whether Slurm's own ``scontrol checkpoint`` answers for a job; no answer from Slurm is no."""
     native = manager.native
     try:
-        return native is not None and native.takes(target)
+        return native is not None and native.answers(target)
     except SyscrError:
         return False
 

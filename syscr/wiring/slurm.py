@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from syscr.process.runner import LocalRunner
-from syscr.wiring.parts import find_syscr, job_environment, open_store
+from syscr.wiring.parts import build_controller, find_syscr, job_environment, open_store
 
 if TYPE_CHECKING:
     from syscr.settings import Settings
@@ -19,6 +19,11 @@ def pass_through(verb: str, argv: Sequence[str], settings: Settings) -> int:
     from syscr.known import KnownDirs
     from syscr.submit import Submitter
 
+    words = _find_handed_over(verb, argv, settings)
+    if words is not None:
+        from syscr.process.attached import run_attached
+
+        return run_attached([verb, *words])
     submitter = Submitter(
         settings=settings,
         runner=LocalRunner(timeout_seconds=settings.slurm_timeout_seconds),
@@ -30,6 +35,24 @@ def pass_through(verb: str, argv: Sequence[str], settings: Settings) -> int:
     )
     verbs = {"sbatch": submitter.sbatch, "srun": submitter.srun, "salloc": submitter.salloc}
     return verbs[verb](argv)
+
+
+def _find_handed_over(
+    verb: str, argv: Sequence[str], settings: Settings
+) -> tuple[str, ...] | None:
+    """Return the words for Slurm's own command where Slurm itself checkpoints; None: that is not so."""
+    if verb == "salloc" or (settings.backend, settings.native_use) != ("auto", "auto"):
+        return None
+    from syscr.clock import SystemClock
+    from syscr.native.submitting import HandOver
+    from syscr.slurm.scheduler import SlurmScheduler
+
+    runner = LocalRunner(timeout_seconds=settings.slurm_timeout_seconds)
+    hand_over = HandOver(
+        find_version=SlurmScheduler(runner, SystemClock()).version,
+        controller=build_controller(settings),
+    )
+    return hand_over.find_words(verb, argv)
 
 
 def build_plugin_builder() -> PluginBuilder:

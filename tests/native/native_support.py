@@ -61,6 +61,12 @@ class Site:
             log: list[list[str]] = slurm.state["log"]
         return [words[2:] for words in log if words[:2] == ["scontrol", "checkpoint"]]
 
+    def ran(self, tool: str) -> list[list[str]]:
+        """Return what a command of Slurm's was given, in order."""
+        with self.slurm() as slurm:
+            log: list[list[str]] = slurm.state["log"]
+        return [words[1:] for words in log if words[0] == tool]
+
     def job(self, number: int) -> dict[str, Any] | None:
         with self.slurm() as slurm:
             slurm.answer(["sinfo", "-V"])  # lets happen what is due
@@ -80,19 +86,27 @@ class Site:
         return subprocess.run(
             [sys.executable, "-m", "syscr", *words],
             env=self._environ(variables),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_LIMIT_SECONDS,
             check=False,
         )
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start syscr and do not wait."""
+    @property
+    def version(self) -> str:
+        """Slurm's."""
+        with self.slurm() as slurm:
+            return str(slurm.state["version"])
+
+    def start(self, *words: str, log: bool = False) -> subprocess.Popen[bytes]:
+        """Start syscr and do not wait; with ``log`` what it says on standard error is kept."""
         return subprocess.Popen(
             [sys.executable, "-m", "syscr", *words],
             env=self._environ({}),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if log else subprocess.DEVNULL,
         )
 
     def wait_for(self, condition: Callable[[], bool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from native_support import Site
 
 
@@ -49,7 +50,7 @@ def test_vacate_ends_the_job_and_restart_waits_until_slurm_forgets_it(site: Site
     assert vacated["job_state"] == "ended"
     job = site.job(2)
     assert job is not None
-    assert job["state"] == "CANCELLED"
+    assert job["state"] in {"COMPLETING", "CANCELLED"}
     result = site.read("restart", "2")
     assert (result["method"], result["job_id"], result["job_state"]) == ("native", "2", "running")
     (image,) = site.images()
@@ -202,3 +203,85 @@ def test_checkpoint_that_is_killed_leaves_the_job_and_the_next_one_well(old: Sit
     job = old.job(2)
     assert job is not None
     assert job["state"] == "RUNNING"
+
+
+# None of syscr's own backends works here.
+NOTHING_OWN = {"SYSCR_CRIU__PATH": "/none/criu", "SYSCR_DMTCP__PREFIX": "/none", "PYTHONPATH": ""}
+
+
+def test_submission_is_left_to_slurm_where_only_slurm_can_checkpoint(site: Site) -> None:
+    script = site.folder / "job.sh"
+    script.write_text("#!/bin/sh\n./count\n")
+    done = site.run("sbatch", "--checkpoint=1", "-n2", str(script), "--backend=x", **NOTHING_OWN)
+    assert (done.returncode, done.stdout) == (0, "Submitted batch job 100\n")
+    assert "left to Slurm's own sbatch and checkpoint/blcr" in done.stderr
+    assert site.ran("sbatch") == [["--checkpoint=1", "-n2", str(script), "--backend=x"]]
+    site.wait_for(lambda: (site.job(100) or {}).get("state") == "RUNNING")
+    assert site.read("checkpoint", "100")["image"]["job_id"] == "100"  # it is one of Slurm's
+
+
+def test_directory_options_go_to_slurm_and_its_answer_is_the_answer(site: Site) -> None:
+    words = ["--checkpoint=1", f"--checkpoint-dir={site.store}", "--", "hostname"]
+    done = site.run("srun", "--backend=auto", *words, **NOTHING_OWN)
+    assert site.ran("srun") == [words]
+    if site.version.startswith("18"):
+        assert (done.returncode, done.stdout) == (0, "n1\n")
+    else:
+        assert (done.returncode, done.stdout) == (255, "")
+        assert "unrecognized option '--checkpoint-dir=" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["--total-time=60", "--on-bad-image=fail", "--checkpoint=auto"])
+def test_what_slurm_never_had_is_refused_and_nothing_is_submitted(old: Site, word: str) -> None:
+    error = fail(old, "sbatch", word, "--wrap=true", exit_code=23, **NOTHING_OWN)
+    assert f"cannot sbatch with {word.partition('=')[0]}" in str(error["message"])
+    assert not old.ran("sbatch")
+
+
+@pytest.mark.parametrize("how", ["option", "setting", "switched off", "no plugin"])
+def test_submission_stays_with_syscr_where_it_is_told_so(old: Site, how: str) -> None:
+    variables = dict(NOTHING_OWN)
+    if how == "setting":
+        variables["SYSCR_BACKEND"] = "dmtcp"
+    if how == "switched off":
+        variables["SYSCR_NATIVE__USE"] = "never"
+    if how == "no plugin":
+        old.set(plugin="checkpoint/none")
+    own = ["--backend=criu"] if how == "option" else []
+    done = old.run("sbatch", *own, "--wrap=true", **variables)
+    assert done.returncode == 0, done.stderr
+    (words,) = old.ran("sbatch")
+    assert "--open-mode=append" in words  # that of syscr's wrapper
+
+
+def test_job_that_is_cancelled_during_its_dump_is_not_said_to_run(site: Site) -> None:
+    site.set(dump_seconds=30, ending_seconds=60)
+    site.add_job(2)
+    vacate = site.start("vacate", "2", log=True)
+    site.wait_for(lambda: "create" in {words[0] for words in site.asked()})
+    with site.slurm() as slurm:
+        slurm.answer(["scancel", "2"])
+    _, text = vacate.communicate(timeout=60)
+    assert vacate.returncode == 12
+    assert b"cannot checkpoint 2.batch: Job/step already completing or completed;" in text
+    assert b"the job is COMPLETING" in text
+    assert not site.images()
+
+
+def test_vacated_step_comes_back_while_its_allocation_lives(old: Site) -> None:
+    old.add_job(2, batch=False, steps={"0": 2, "1": 1}, nodes=["n1", "n2"])
+    old.read("checkpoint", "2.0")
+    assert "two live copies" in str(fail(old, "restart", "2.0", exit_code=12)["message"])
+    old.read("vacate", "2.0")
+    back = old.read("restart", "2.0")
+    assert (back["method"], back["job_state"]) == ("submit", "running")
+
+
+def test_good_dump_that_the_plugin_calls_failed_is_ordered_again(old: Site) -> None:
+    old.set(mistaken=1)
+    old.add_job(2)
+    assert old.run("checkpoint", "2").returncode == 0
+    (image,) = old.images()
+    assert old.files(image) == ["data/2/script.ckpt"]
+    assert old.run("image", "verify", image.name).returncode == 0
+    assert [words[0] for words in old.asked()].count("create") == 2

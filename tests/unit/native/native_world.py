@@ -21,7 +21,7 @@ from syscr.slurm.failure import build_failure
 from syscr.slurm.scheduler import SlurmScheduler
 from syscr.store.digest import sync_and_digest
 from syscr.store.directory import DirectoryStore
-from syscr.store.tree import read_tree
+from syscr.store.tree import read_tree, remove_tree
 from syscr.testing.clock import FakeClock
 
 
@@ -71,8 +71,8 @@ class World:
             self.controller, self.scheduler, self.open_store, os.getuid(), "alice", str(self.folder)
         )
         order = DumpOrder(
-            self.controller, self.scheduler, self.clock, lambda folder: read_tree(folder).sizes
-        )
+            self.controller, self.scheduler, self.clock, lambda folder: read_tree(folder).sizes, remove_tree
+        )  # fmt: skip
         self.dumper = NativeDumper(
             planner, order, self.scheduler, self.clock,
             lambda root, paths: sync_and_digest(root, paths, durable=False), "blake3", lambda _: None,

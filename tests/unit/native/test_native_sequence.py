@@ -188,6 +188,30 @@ def test_order_that_slurm_dropped_is_repeated(world: World) -> None:
     assert asked(world).count("create") == 2
 
 
+def test_failed_dump_is_not_ordered_again_without_end(world: World) -> None:
+    world.slurm.state["mistaken"] = 9
+    with pytest.raises(CheckpointError, match=r"says error\(4027\)"):
+        checkpoint(world)
+    assert asked(world).count("create") == 3
+    images, _ = world.open_store(str(world.folder)).list_images()
+    assert not images
+
+
+def test_order_behind_the_dump_of_another_job_is_given_up_and_never_published(world: World) -> None:
+    world.slurm.add_job(3)
+    world.slurm.state["dump_seconds"] = 30
+    words = ["create", "3", "MaxWait=60", f"ImageDir={world.folder / 'other'}"]
+    world.slurm.answer(["scontrol", "checkpoint", *words])
+    with pytest.raises(CheckpointTimeoutError, match="within 20 s"):
+        checkpoint(world, max_wait_seconds=20)
+    with pytest.raises(StoreLockedError, match="is writing an image of it"):
+        checkpoint(world)
+    world.clock.advance(100)  # Slurm has written into the directory that was given up
+    image = checkpoint(world)
+    assert [path.name for path in world.folder.glob("*.ckpt/*/manifest.json")] == ["manifest.json"]
+    assert image.manifest.files[0].path == "data/2/script.ckpt"
+
+
 def test_live_job_is_not_restarted(world: World) -> None:
     with pytest.raises(JobStateError, match="two live copies"):
         restart(world, checkpoint(world))

@@ -1,0 +1,102 @@
+"""``syscr sbatch`` and ``srun`` where only Slurm itself can checkpoint: its own options do it then.
+
+On Slurm 19.05 and before, with a plugin, and where none of syscr's own backends works on this machine, a
+launcher in the job could take nothing. So the command line goes to Slurm's own command as it is, and the
+job is one that ``syscr checkpoint`` takes through Slurm like any other.
+
+Source: Slurm 18.08.9 and 19.05.8, run 2026-11 (docs/explanation/slurm-versions.md).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from syscr.errors import OperationUnsupportedError, SyscrError
+from syscr.ports import Capabilities, CheckpointController
+from syscr.slurm import options as slurm_options
+
+log = logging.getLogger(__name__)
+
+_FIRST_WITHOUT = (20, 2)
+# What 18.08 had no word for.
+_UNKNOWN_TO_SLURM = ("total-time", "on-bad-image")
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Decides whether a submission is left to Slurm's own command.
+
+    Attributes:
+        find_version: Returns Slurm's version without asking the controller.
+        controller: Slurm's checkpoint commands.
+        probe_others: Looks at syscr's own backends on this machine.
+    """
+
+    find_version: Callable[[], str]
+    controller: CheckpointController
+    probe_others: Callable[[], Iterable[Capabilities]]
+
+    def find_words(self, tool: str, argv: Sequence[str]) -> tuple[str, ...] | None:
+        """Return the words that Slurm's own command gets; None: syscr starts the job itself.
+
+        Contract: a version that has no plugins is asked for nothing else. A command line that names one of
+        syscr's backends is syscr's, and so is every doubt: its own way says what is wrong.
+
+        Raises:
+            OperationUnsupportedError: It asks for what Slurm's own checkpoints cannot do; nothing was
+                submitted.
+        """
+        try:
+            if _read_version(self.find_version()) >= _FIRST_WITHOUT:
+                return None
+            options, program = slurm_options.parse_options(tool, argv)
+            if slurm_options.find_option(options, "backend") not in {None, "auto"}:
+                return None
+            own = self.controller.probe()
+        except SyscrError as error:
+            log.info("not left to Slurm's own %s: %s", tool, error.message)
+            return None
+        if own.missing or (tool == "srun" and not program):
+            return None
+        if any(not other.missing for other in self.probe_others()):
+            return None
+        _refuse_unknown(tool, options)
+        log.warning(
+            "no backend of syscr's works here: left to Slurm's own %s and %s",
+            tool,
+            own.tool_version,
+        )
+        kept = (option for option in options if option.name != "backend")
+        return (*(word for option in kept for word in option.words), *_mark_end(argv, program))
+
+
+def _refuse_unknown(tool: str, options: Sequence[slurm_options.Option]) -> None:
+    names = [
+        f"--{name}"
+        for name in _UNKNOWN_TO_SLURM
+        if slurm_options.find_option(options, name) is not None
+    ]
+    interval = slurm_options.find_option(options, "checkpoint")
+    if interval is not None and interval.lower() == "auto":
+        names.append(f"--checkpoint={interval}")
+    if names:
+        raise OperationUnsupportedError(
+            f"cannot {tool} with {names[0]}: only Slurm itself can checkpoint here, and it has no such option",
+            hint="leave it out, or name a backend that works on the nodes: --backend criu",
+        )
+
+
+def _mark_end(argv: Sequence[str], program: Sequence[str]) -> tuple[str, ...]:
+    """Return the program with the ``--`` in front that it was given with."""
+    place = len(argv) - len(program) - 1
+    return ("--", *program) if place >= 0 and argv[place] == "--" else tuple(program)
+
+
+def _read_version(text: str) -> tuple[int, int]:
+    """Return ``18.08.9`` as (18, 8); what is no version counts as today's."""
+    parts = text.split(".")
+    if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit():
+        return int(parts[0]), int(parts[1])
+    return _FIRST_WITHOUT
