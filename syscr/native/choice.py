@@ -56,6 +56,14 @@ class NativeWay:
             log.debug("not by Slurm itself: %s", missing[0])
         return not missing
 
+    def answers(self, target: Target) -> bool:
+        """Whether Slurm's own ``scontrol checkpoint`` answers for a job or step: also where it can do little.
+
+        Raises:
+            SchedulerUnavailableError: The controller does not answer.
+        """
+        return self.is_allowed and not self._is_ours(target) and self.controller.has_commands()
+
     def made(self, image: Image) -> bool:
         """Whether an image was written by Slurm itself."""
         return image.manifest.backend == NAME

@@ -1,8 +1,8 @@
-"""``syscr sbatch`` and ``srun`` where only Slurm itself can checkpoint: its own options do it then.
+"""``syscr sbatch`` and ``srun`` where Slurm itself can checkpoint: its own options do it then.
 
-On Slurm 19.05 and before, with a plugin, and where none of syscr's own backends works on this machine, a
-launcher in the job could take nothing. So the command line goes to Slurm's own command as it is, and the
-job is one that ``syscr checkpoint`` takes through Slurm like any other.
+On Slurm 19.05 and before syscr's workers cannot reach a job that runs (``srun --overlap`` came with 20.11).
+So where a plugin works there, the command line goes to Slurm's own command as it is, and the job is one
+that ``syscr checkpoint`` takes through Slurm like any other.
 
 Source: Slurm 18.08.9 and 19.05.8, run 2026-11 (docs/explanation/slurm-versions.md).
 """
@@ -10,11 +10,11 @@ Source: Slurm 18.08.9 and 19.05.8, run 2026-11 (docs/explanation/slurm-versions.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syscr.errors import OperationUnsupportedError, SyscrError
-from syscr.ports import Capabilities, CheckpointController
+from syscr.ports import CheckpointController
 from syscr.slurm import options as slurm_options
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,10 @@ class HandOver:
     Attributes:
         find_version: Returns Slurm's version without asking the controller.
         controller: Slurm's checkpoint commands.
-        probe_others: Looks at syscr's own backends on this machine.
     """
 
     find_version: Callable[[], str]
     controller: CheckpointController
-    probe_others: Callable[[], Iterable[Capabilities]]
 
     def find_words(self, tool: str, argv: Sequence[str]) -> tuple[str, ...] | None:
         """Return the words that Slurm's own command gets; None: syscr starts the job itself.
@@ -60,11 +58,9 @@ class HandOver:
             return None
         if own.missing or (tool == "srun" and not program):
             return None
-        if any(not other.missing for other in self.probe_others()):
-            return None
         _refuse_unknown(tool, options)
         log.warning(
-            "no backend of syscr's works here: left to Slurm's own %s and %s",
+            "left to Slurm's own %s and %s",
             tool,
             own.tool_version,
         )
@@ -83,8 +79,8 @@ def _refuse_unknown(tool: str, options: Sequence[slurm_options.Option]) -> None:
         names.append(f"--checkpoint={interval}")
     if names:
         raise OperationUnsupportedError(
-            f"cannot {tool} with {names[0]}: only Slurm itself can checkpoint here, and it has no such option",
-            hint="leave it out, or name a backend that works on the nodes: --backend criu",
+            f"cannot {tool} with {names[0]}: here Slurm itself checkpoints, and it has no such option",
+            hint="leave it out; syscr's own backends, which have it, need Slurm 20.11 or later",
         )
 
 

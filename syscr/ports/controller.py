@@ -59,6 +59,10 @@ class CheckpointController(Protocol):
         """
         ...
 
+    def has_commands(self) -> bool:
+        """Return whether ``scontrol`` has the keyword at all, whatever the plugin can do."""
+        ...
+
     def can_restart_steps(self) -> bool:
         """Return whether a step can be started from an image (``srun --restart-dir``)."""
         ...

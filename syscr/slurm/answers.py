@@ -13,6 +13,7 @@ from syscr.errors import (
     CheckpointTimeoutError,
     JobNotFoundError,
     JobStateError,
+    OperationUnsupportedError,
     SyscrError,
     ToolMissingError,
 )
@@ -27,6 +28,8 @@ _NOT_STARTED = (
     "has expired",
     "unable to allocate",
 )
+# Seen with 18.08.9 and 19.05.8.
+_NO_OVERLAP = "unrecognized option '--overlap'"
 # The prefix is "slurmstepd-NODE: " in 20.11 to 24.11 and a time in 26.05.
 _EXECVE = re.compile(
     r"^(?:slurmstepd(?:-(?P<node>\S+))?: |\[\S+\] )?error: execve\(\): (?P<path>.*): (?P<why>[^:]+)$",
@@ -54,6 +57,12 @@ def build_step_error(what: str, completed: Completed) -> SyscrError | None:
             hint="install syscr at the same path on all nodes; 'syscr doctor --node NODE' shows a node",
             tool=missing["path"],
             nodes=nodes,
+        )
+    if _NO_OVERLAP in text:
+        return OperationUnsupportedError(
+            f"cannot {what}: srun of this Slurm has no --overlap, so no running job can be reached",
+            hint="syscr's own checkpoints need Slurm 20.11 or later; before 20.02 Slurm may have a plugin of its "
+            "own: 'syscr doctor' names it",
         )
     lowered = text.lower()
     if not any(part in lowered for part in _NOT_STARTED):

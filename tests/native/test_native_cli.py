@@ -185,6 +185,15 @@ def test_old_command_of_a_job_that_is_slurms_is_answered_by_slurm(site: Site) ->
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
+def test_old_command_is_slurms_too_where_its_plugin_can_do_nothing(site: Site) -> None:
+    site.set(plugin="checkpoint/none")
+    site.add_job(2)
+    done = site.run("scontrol", "checkpoint", "create", "2", f"ImageDir={site.folder}", "MaxWait=5")
+    text = "scontrol_checkpoint error: Requested operation not supported on this system\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", text)
+    assert [words[0] for words in site.asked()] == ["create"]
+
+
 def test_checkpoint_that_is_killed_leaves_the_job_and_the_next_one_well(old: Site) -> None:
     old.set(dump_seconds=1)
     old.add_job(2)
@@ -205,14 +214,10 @@ def test_checkpoint_that_is_killed_leaves_the_job_and_the_next_one_well(old: Sit
     assert job["state"] == "RUNNING"
 
 
-# None of syscr's own backends works here.
-NOTHING_OWN = {"SYSCR_CRIU__PATH": "/none/criu", "SYSCR_DMTCP__PREFIX": "/none", "PYTHONPATH": ""}
-
-
-def test_submission_is_left_to_slurm_where_only_slurm_can_checkpoint(site: Site) -> None:
+def test_submission_is_left_to_slurm_where_slurm_itself_checkpoints(site: Site) -> None:
     script = site.folder / "job.sh"
     script.write_text("#!/bin/sh\n./count\n")
-    done = site.run("sbatch", "--checkpoint=1", "-n2", str(script), "--backend=x", **NOTHING_OWN)
+    done = site.run("sbatch", "--checkpoint=1", "-n2", str(script), "--backend=x")
     assert (done.returncode, done.stdout) == (0, "Submitted batch job 100\n")
     assert "left to Slurm's own sbatch and checkpoint/blcr" in done.stderr
     assert site.ran("sbatch") == [["--checkpoint=1", "-n2", str(script), "--backend=x"]]
@@ -222,7 +227,7 @@ def test_submission_is_left_to_slurm_where_only_slurm_can_checkpoint(site: Site)
 
 def test_directory_options_go_to_slurm_and_its_answer_is_the_answer(site: Site) -> None:
     words = ["--checkpoint=1", f"--checkpoint-dir={site.store}", "--", "hostname"]
-    done = site.run("srun", "--backend=auto", *words, **NOTHING_OWN)
+    done = site.run("srun", "--backend=auto", *words)
     assert site.ran("srun") == [words]
     if site.version.startswith("18"):
         assert (done.returncode, done.stdout) == (0, "n1\n")
@@ -233,14 +238,14 @@ def test_directory_options_go_to_slurm_and_its_answer_is_the_answer(site: Site) 
 
 @pytest.mark.parametrize("word", ["--total-time=60", "--on-bad-image=fail", "--checkpoint=auto"])
 def test_what_slurm_never_had_is_refused_and_nothing_is_submitted(old: Site, word: str) -> None:
-    error = fail(old, "sbatch", word, "--wrap=true", exit_code=23, **NOTHING_OWN)
+    error = fail(old, "sbatch", word, "--wrap=true", exit_code=23)
     assert f"cannot sbatch with {word.partition('=')[0]}" in str(error["message"])
     assert not old.ran("sbatch")
 
 
 @pytest.mark.parametrize("how", ["option", "setting", "switched off", "no plugin"])
 def test_submission_stays_with_syscr_where_it_is_told_so(old: Site, how: str) -> None:
-    variables = dict(NOTHING_OWN)
+    variables = {}
     if how == "setting":
         variables["SYSCR_BACKEND"] = "dmtcp"
     if how == "switched off":

@@ -54,6 +54,10 @@ class NativeController:
             missing=missing,
         )
 
+    def has_commands(self) -> bool:
+        """Return whether the configuration names a plugin, if only ``checkpoint/none``."""
+        return bool(self._find_site().plugin)
+
     def can_restart_steps(self) -> bool:
         """Whether srun can start a step from an image."""
         return self._find_site().can_restart_steps

@@ -11,8 +11,8 @@ from syscr.errors import (
     CheckpointError,
     CheckpointTimeoutError,
     JobStateError,
+    OperationUnsupportedError,
     StoreFullError,
-    SyscrError,
     ToolReplyError,
 )
 from syscr.model import ImageFile, Job, JobId, JobState, NodeReport, TaskSpec
@@ -268,7 +268,7 @@ def test_step_that_cannot_be_started_is_started_once() -> None:
     with FakeRunner() as runner:
         runner.expect(_kept_argv(), stderr=text, exit_code=255)
         workers = SrunWorkers(runner, ["/opt/syscr"])
-        with pytest.raises(SyscrError, match="unrecognized option '--overlap'"):
+        with pytest.raises(OperationUnsupportedError, match="srun of this Slurm has no --overlap"):
             workers.inspect(JOB, step=None, keep_seconds=600.0)
     assert len(runner.conversations) == 1
 
