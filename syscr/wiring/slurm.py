@@ -37,14 +37,12 @@ def pass_through(verb: str, argv: Sequence[str], settings: Settings) -> int:
     return verbs[verb](argv)
 
 
-def _find_handed_over(
-    verb: str, argv: Sequence[str], settings: Settings
-) -> tuple[str, ...] | None:
+def _find_handed_over(verb: str, argv: Sequence[str], settings: Settings) -> tuple[str, ...] | None:
     """Return the words for Slurm's own command where Slurm itself checkpoints; None: that is not so."""
     if verb == "salloc" or (settings.backend, settings.native_use) != ("auto", "auto"):
         return None
     from syscr.clock import SystemClock
-    from syscr.native.submitting import HandOver
+    from syscr.handing_over import HandOver
     from syscr.slurm.scheduler import SlurmScheduler
 
     runner = LocalRunner(timeout_seconds=settings.slurm_timeout_seconds)

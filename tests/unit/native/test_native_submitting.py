@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from native_world import World
 
-from syscr.native.submitting import HandOver
+from syscr.handing_over import HandOver
 
 
 def hand_over(world: World) -> HandOver:

@@ -179,7 +179,7 @@ def test_shell_gives_up_and_lets_the_command_say_so(tmp_path: Path) -> None:
     assert shell.communicate(timeout=5)[0] == b"again\n"
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 4_000_000])
+@pytest.mark.parametrize("pid", [os.getpid(), 4_000_000], ids=["lives", "gone"])
 def test_shell_ends_well_in_a_life_that_began_later(tmp_path: Path, pid: int) -> None:
     """Another process has the launcher's number, or none has it."""
     (tmp_path / "reply").write_text("{}")
