@@ -100,4 +100,6 @@ class Ender:
             self.remembered.is_offline = False
         log.info("image %s written; the program ends: %s", image.image_id, reason)
         self.launcher.kill()
-        self.launcher.leave(0 if requeue else EXIT_UNFINISHED)
+        # Not 0, of a requeued job either: a slurmctld that is killed before it has written the requeue down
+        # (it does so every 5 s) takes this for the job's end, and others may wait for that. Seen with 24.11.5.
+        self.launcher.leave(EXIT_UNFINISHED)

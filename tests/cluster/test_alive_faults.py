@@ -79,6 +79,48 @@ def test_controller_killed_during_a_requeue_puts_it_off(cluster: Cluster, work: 
     assert patient.reasons() == ["time limit", "own end"]
 
 
+# Before and after a requeue it waits for a file.
+HELD_SCONTROL = """#!/bin/sh
+hold() {{ touch {path}/$1; until [ -e {path}/$2 ]; do sleep 0.05; done; }}
+[ "$1" = requeue ] || exec /usr/bin/scontrol "$@"
+hold asked armed
+/usr/bin/scontrol "$@"
+status=$?
+hold requeued go
+exit $status
+"""
+
+
+def test_requeue_that_a_killed_controller_forgets_is_not_taken_for_the_end(
+    cluster: Cluster, work: Work
+) -> None:
+    """It writes down what has happened every 5 s; what the job ended with reaches the next one."""
+
+    def wait_for_file(name: str) -> None:
+        cluster.wait_for(lambda: work.run("test", "-e", name, check=False).exit_code == 0, name)
+
+    work.backend = CRIU
+    work.run("mkdir", "bin")
+    work.write("bin/scontrol", HELD_SCONTROL.format(path=work.path), mode="755")
+    work.settings["PATH"] = f"{work.path}/bin:/usr/local/bin:/usr/bin:/bin"
+    patient = start(work, "--time=10")
+    del work.settings["PATH"]
+    patient.reach_limit()
+    wait_for_file("asked")
+    save_state(cluster, patient.job_id)
+    work.run("touch", "armed")
+    wait_for_file("requeued")
+    with killed(cluster, "slurmctld"):
+        work.run("touch", "go")
+        end = f"{work.images}/{patient.job_id}.ckpt/run/{patient.job_id}.0.0/end"
+        cluster.wait_for(lambda: work.read(end), "the program has ended")
+    facts = cluster.wait_for_end(patient.job_id)
+    assert (facts.state, facts.exit_code) == ("FAILED", "75:0")
+    work.restart(patient.job_id)
+    patient.finish()
+    assert patient.reasons() == ["time limit", "own end"]
+
+
 def test_scancel_during_a_checkpoint_of_the_agent_ends_the_job(
     cluster: Cluster, work: Work
 ) -> None:

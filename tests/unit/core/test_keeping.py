@@ -166,7 +166,7 @@ class Bench:
         end = self.clock.monotonic() + seconds
         for _ in range(10000):
             due = self.keeper.next_due()
-            if due > end or ("leave", 0) in self.log or ("leave", EXIT_UNFINISHED) in self.log:
+            if due > end or ("leave", EXIT_UNFINISHED) in self.log:
                 break
             self.clock.advance(max(0.0, due - self.clock.monotonic()))
             self.keeper.act()
@@ -189,7 +189,7 @@ class Bench:
         ]
 
 
-ENDED = ["dump", "requeue", "kill", ("leave", 0)]
+ENDED = ["dump", "requeue", "kill", ("leave", EXIT_UNFINISHED)]
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def test_job_that_slurm_has_requeued_already_is_not_requeued_again(bench: Bench)
     bench.outlook.found = Outlook(JobState.COMPLETING, restart_count=1)
     assert bench.keeper.keeps_back()
     bench.go_on(1)
-    assert bench.acts() == ["dump", "kill", ("leave", 0)]
+    assert bench.acts() == ["dump", "kill", ("leave", EXIT_UNFINISHED)]
     assert bench.life.reason is StopReason.REQUEUE
 
 
@@ -329,7 +329,7 @@ def test_requeue_that_slurm_was_quicker_with_is_no_failure(bench: Bench) -> None
 
     bench.world.workers.on_dump = requeued_meanwhile
     bench.go_on(8)
-    assert bench.acts()[2:] == ["dump", "kill", ("leave", 0)]
+    assert bench.acts()[2:] == ["dump", "kill", ("leave", EXIT_UNFINISHED)]
 
 
 @pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.COMPLETING, JobState.FAILED])
