@@ -111,8 +111,9 @@ static bool is_deadly(int number)
 static void forward(struct supervisor *self, int number)
 {
     unsigned char byte = (unsigned char)number;
-    if (self->task->namespaces ? !write_all(self->task->signal_pipe, &byte, 1)
-                               : kill(self->task->child, number) != 0 && errno != ESRCH)
+    bool failed = self->task->namespaces ? !write_all(self->task->signal_pipe, &byte, 1)
+                                         : kill(self->task->child, number) != 0;
+    if (failed && errno != EPIPE && errno != ESRCH)
         complain("cannot pass signal %d on: %s", number, strerror(errno));
 }
 
