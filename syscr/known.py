@@ -48,7 +48,7 @@ class KnownDirs:
         if not self.path or entries[:1] == (checkpoint_dir,):
             return
         kept = list(dict.fromkeys((checkpoint_dir, *entries)))[:_MOST]
-        aside = f"{self.path}.{os.getpid()}"
+        aside = f"{self.path}.{os.urandom(4).hex()}"  # homes are shared: pids are not unique
         try:
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             Path(aside).write_text(json.dumps(kept), encoding="ascii")

@@ -15,18 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from syscr.clock import SystemClock
-from syscr.errors import (
-    ImageCorruptError,
-    ImageNotFoundError,
-    RestartError,
-    StoreLockedError,
-    StoreNotFoundError,
-    SyscrError,
-)
+from syscr.errors import RestartError, SyscrError
 from syscr.job import fresh
+from syscr.job.choosing import ImageChooser
 from syscr.job.environment import TaskPlace
-from syscr.job.options import GivenOptions
 from syscr.job.prepare import prepare
+from syscr.job.run_options import RunOptions
 from syscr.job.scripts import keep_script
 from syscr.job.sharing import mark_failed
 from syscr.job.start import Keeping, TaskStarter
@@ -34,86 +28,10 @@ from syscr.lives import LifeBook, ended_folder, run_folder
 from syscr.model import Image, TaskSpec
 from syscr.ports import Backend, Clock, Store, StoreKey
 from syscr.process.replace import replace_process, tell_decided
-from syscr.selection import (
-    SUBMISSION,
-    Selection,
-    build_decision,
-    decision_name,
-    find_lineage,
-    read_decision,
-    select_from_dir,
-    select_newest,
-)
-from syscr.settings import Settings
+from syscr.selection import SUBMISSION, decision_name, find_lineage
 from syscr.units import format_interval, format_time
 
 log = logging.getLogger(__name__)
-
-_FIRST_WAIT_SECONDS = 0.5  # so that rank 0 is the one that decides, as a rule
-_WAIT_SECONDS = 0.25
-_PURPOSE = "decide what a life continues from"
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """Options of ``syscr run``, complete.
-
-    Attributes:
-        command: Program and arguments.
-        checkpoint_dir: Absolute checkpoint directory.
-        backend: Backend, or ``auto`` for the first of ``order`` that this node has.
-        order: Backends that ``auto`` tries.
-        interval_seconds: Time between two checkpoints; 0: none; ``AUTO_INTERVAL``: the agent chooses.
-        restart_dir: What a first start continues from; None: nothing.
-        total_seconds: Running time of all lives together; 0: without limit.
-        fence_seconds: How often a life looks whether there is a newer one.
-        truncate_output: See ``options.GivenOptions``.
-        keep_script: See ``options.GivenOptions``.
-        verify_level: ``sizes`` or ``digests``, where this task decides about the image.
-        agent_signal: See ``start.Keeping``.
-        on_bad_image: ``fresh`` or ``fail`` where no image of the job is intact.
-        changed_inputs: ``refuse`` or ``warn`` where a file that the program reads has been changed.
-    """
-
-    command: tuple[str, ...]
-    checkpoint_dir: str
-    backend: str = "auto"
-    order: tuple[str, ...] = ("criu", "dmtcp")
-    interval_seconds: float = 0.0
-    restart_dir: str | None = None
-    truncate_output: bool = False
-    keep_script: bool = False
-    verify_level: str = "digests"
-    total_seconds: float = 0.0
-    fence_seconds: float = 15.0
-    agent_signal: str = "none"
-    on_bad_image: str = "fresh"
-    changed_inputs: str = "refuse"
-
-    @property
-    def keeping(self) -> Keeping:
-        """What the agent is told."""
-        return Keeping(self.interval_seconds, self.total_seconds, self.agent_signal)
-
-    @classmethod
-    def build(cls, given: GivenOptions, settings: Settings) -> RunOptions:
-        """Fill the command line up with the settings."""
-        return cls(
-            command=given.command,
-            checkpoint_dir=settings.checkpoint_dir,
-            backend=settings.backend,
-            order=settings.order,
-            interval_seconds=given.interval_seconds,
-            restart_dir=given.restart_dir,
-            truncate_output=given.truncate_output,
-            keep_script=given.keep_script,
-            verify_level=settings.restart_verify,
-            total_seconds=given.total_seconds,
-            fence_seconds=settings.agent_fence_seconds,
-            agent_signal=settings.agent_signal,
-            on_bad_image=settings.restart_on_bad_image,
-            changed_inputs=settings.restart_changed_inputs,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +73,8 @@ class TaskRunner:
                 may_start_afresh = False
                 tell_decided()
             self._end_last_life(options, place, store, key)
-            image = self._find_image(options, place, store, key)
+            chooser = ImageChooser(self.open_store, self.warn, self.clock)
+            image = chooser.find(options, place, store, key)
             may_start_afresh = image is None
             if options.keep_script:
                 options = self._keep_script(options, place, store)
@@ -188,65 +107,14 @@ class TaskRunner:
             store.write_record(key, SUBMISSION, record)
         return replace(options, command=(copy, *arguments))
 
-    def _find_image(
-        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
-    ) -> Image | None:
-        """Return what this life continues from; all ranks of a life get the same answer."""
-        name = decision_name(place.number, place.restart_count)
-        record = store.read_record(key, name)
-        if record is None:
-            if place.restart_count == 0 and options.restart_dir is None:
-                return None
-            record = self._decide_once(options, place, store, key)
-        image_id, checkpoint_dir = read_decision(record)
-        if image_id is None:
-            return None
-        return self.open_store(checkpoint_dir or options.checkpoint_dir).get_image(image_id)
-
-    def _decide_once(
-        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
-    ) -> Mapping[str, object]:
-        """Decide what this life continues from; of several ranks one does, and verifies, the others wait.
-
-        Who decides holds the lease of the line: another one takes its place where it dies. What a
-        checkpoint of the life before has left there keeps nobody waiting.
-        """
-        name = decision_name(place.number, place.restart_count)
-        if place.task_count == 1:
-            return self._decide(options, place, store, key)
-        seconds = 0.0 if place.rank == 0 else _FIRST_WAIT_SECONDS
-        while True:
-            self.clock.sleep(seconds)
-            record = store.read_record(key, name)
-            if record is not None:
-                return record
-            try:
-                with store.lock(key, purpose=_PURPOSE):
-                    record = store.read_record(key, name)
-                    return self._decide(options, place, store, key) if record is None else record
-            except StoreLockedError:
-                if f"({_PURPOSE})" not in (store.find_holder(key) or f"({_PURPOSE})"):
-                    return self._decide(options, place, store, key)
-                seconds = _WAIT_SECONDS * (1 + place.rank % 8 / 8)  # not all at the same moment
-
-    def _decide(
-        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
-    ) -> Mapping[str, object]:
-        selection = self._select(options, place, store, key)
-        found_in = selection.image.checkpoint_dir if selection else options.checkpoint_dir
-        name = decision_name(place.number, place.restart_count)
-        return store.create_record(key, name, build_decision(selection, found_in))
-
     def _end_last_life(
         self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
     ) -> None:
         """See to it that the life before has really ended; end here where its program has finished."""
         if place.restart_count == 0 and str(place.number) == key.lineage:
             return
-        from syscr.job.beginning import (
-            await_last_life,
-            end_last_life,
-        )  # only where it has lived before
+        # only where it has lived before
+        from syscr.job.beginning import await_last_life, end_last_life
 
         if place.rank != 0:
             await_last_life(LifeBook(store, key), place, options.fence_seconds, self.clock)
@@ -288,23 +156,6 @@ class TaskRunner:
             self.clock.now(),
             fence_seconds=options.fence_seconds,
         )
-
-    def _select(
-        self, options: RunOptions, place: TaskPlace, store: Store, key: StoreKey
-    ) -> Selection | None:
-        """Choose an image of the job's own, else of ``--restart-dir``; None: there is none."""
-        if place.restart_count > 0:
-            try:
-                return select_newest(store, key, level=options.verify_level)
-            except (ImageNotFoundError, StoreNotFoundError):
-                pass  # requeued before its first checkpoint
-            except ImageCorruptError as error:
-                if options.on_bad_image == "fail":
-                    raise
-                self.warn(f"{error.message}; the program begins afresh")
-        if options.restart_dir is None:
-            return None
-        return select_from_dir(self.open_store, options.restart_dir, level=options.verify_level)
 
     def _choose(self, options: RunOptions, image: Image | None) -> Backend:
         """Return the backend of the image, the one asked for, or the first that works here."""

@@ -17,7 +17,8 @@ def run_task(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> i
     from syscr.job import options as job_options
     from syscr.job.environment import find_bypass, read_place
     from syscr.job.fresh import is_on_terminal
-    from syscr.job.run import RunOptions, TaskRunner
+    from syscr.job.run import TaskRunner
+    from syscr.job.run_options import RunOptions
     from syscr.job.start import TaskStarter
     from syscr.process.replace import replace_process
 

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from syscr.job.environment import TaskPlace
 from syscr.job.launcher import Launcher
-from syscr.job.run import RunOptions, TaskRunner
+from syscr.job.run import TaskRunner
+from syscr.job.run_options import RunOptions
 from syscr.job.start import TaskStarter
 from syscr.model import Image, TaskImage
 from syscr.ports import Store, StoreKey

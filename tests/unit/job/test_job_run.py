@@ -25,8 +25,8 @@ from syscr.errors import (
 )
 from syscr.job import fresh
 from syscr.job.agent import AgentRequest
+from syscr.job.choosing import _FIRST_WAIT_SECONDS, _PURPOSE, _WAIT_SECONDS
 from syscr.job.launcher import digest_binary
-from syscr.job.run import _FIRST_WAIT_SECONDS, _PURPOSE, _WAIT_SECONDS
 from syscr.model import FileState, HostFacts
 from syscr.ports import LaunchPlan, Store, StoreKey
 from syscr.testing.backend import IMAGE_FILE, FakeBackend
