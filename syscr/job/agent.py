@@ -19,7 +19,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from syscr.errors import RequestError, SyscrError
+from syscr.errors import SyscrError
+from syscr.job.agent_request import AgentRequest
+from syscr.job.own_images import PERIODIC, OwnImages
 from syscr.lives import SOCKET_NOTE
 from syscr.model import Image, Target
 from syscr.ports import Clock
@@ -29,15 +31,6 @@ from syscr.schedule import Past, find_due
 from syscr.units import AUTO_INTERVAL
 
 log = logging.getLogger(__name__)
-
-AGENT_LOG = "agent.log"
-"""File in the task's private folder that is there from the moment the agent is started."""
-
-SOCKET_FD = 3
-"""Number of the launcher's socket in the agent; see ``firewall.py``."""
-
-PERIODIC = "periodic"
-"""Tag of images that the agent took at the interval; only those are removed by it."""
 
 _REQUEST_BYTES = 1 << 16
 _FAR_SECONDS = 86400.0
@@ -68,70 +61,6 @@ class Watch(Protocol):
 
     def note_next(self, at: datetime | None) -> None:
         """Take note of when the next periodic image is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentRequest:
-    """What an agent is for; its argument ``--request`` as JSON.
-
-    Attributes:
-        target: Job or step, as ``syscr checkpoint`` takes it.
-        run_dir: Private folder of the task.
-        interval_seconds: Time between two checkpoints; 0: only on demand; ``AUTO_INTERVAL``: as is best.
-        task: The task beside it, as ``wire.encode_task_spec`` writes it; empty: nobody keeps it alive.
-        total_seconds: Running time of all lives together; 0: without limit.
-    """
-
-    target: str
-    run_dir: str
-    interval_seconds: float
-    task: str = ""
-    total_seconds: float = 0.0
-
-    def encode(self) -> str:
-        """Write the request as JSON."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
-
-    @classmethod
-    def decode(cls, text: str) -> AgentRequest:
-        """Read a request; RequestError if it is none."""
-        try:
-            values = json.loads(text)
-            return cls(
-                str(values["target"]),
-                str(values["run_dir"]),
-                float(values["interval_seconds"]),
-                str(values.get("task", "")),
-                float(values.get("total_seconds", 0)),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise RequestError(f"not a request for an agent: {text[:200]!r}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class OwnImages:
-    """The images that the agent has taken by itself.
-
-    Attributes:
-        keep: Newest that stay; 0: all.
-        list_images: Images of the job or step, oldest first.
-        remove: Removes an image for good.
-        origin: Id of the image that this life was restored from, which stays; empty: none.
-    """
-
-    keep: int
-    list_images: Callable[[Target], tuple[Image, ...]]
-    remove: Callable[[Image], None]
-    origin: str = ""
-
-    def retain(self, target: Target) -> None:
-        """Remove the older ones."""
-        if self.keep < 1:
-            return
-        images = [i for i in self.list_images(target) if PERIODIC in i.manifest.tags]
-        for image in images[: -self.keep]:
-            if image.image_id != self.origin:
-                self.remove(image)
 
 
 @dataclass(frozen=True, slots=True)

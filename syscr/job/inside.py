@@ -19,7 +19,7 @@ from syscr.errors import (
     OperationUnsupportedError,
     ToolReplyError,
 )
-from syscr.job.agent import AGENT_LOG
+from syscr.job.agent_request import AGENT_LOG
 from syscr.job.control import LAUNCHER_NAME, read_spec
 from syscr.lives import SOCKET_NOTE
 from syscr.model import TaskSpec

@@ -13,7 +13,7 @@ from pathlib import Path
 from syscr import wire
 from syscr.errors import SyscrError
 from syscr.job import fresh
-from syscr.job.agent import AGENT_LOG, SOCKET_FD, AgentRequest
+from syscr.job.agent_request import AGENT_LOG, SOCKET_FD, AgentRequest
 from syscr.job.environment import name_job
 from syscr.job.launcher import Launcher
 from syscr.lives import AGENT_GONE, ended_folder, name_copy

@@ -14,7 +14,8 @@ from syscr import log, wire
 from syscr.clock import SystemClock
 from syscr.config import load_settings
 from syscr.errors import CheckpointError, RequestError, SyscrError
-from syscr.job.agent import PERIODIC, SOCKET_FD, Agent, AgentRequest, OwnImages
+from syscr.job.agent import Agent
+from syscr.job.agent_request import SOCKET_FD, AgentRequest
 from syscr.job.control import find_tasks
 from syscr.job.ending import Ender
 from syscr.job.entry import LifeEntry
@@ -22,6 +23,7 @@ from syscr.job.firewall import Firewall
 from syscr.job.forecast import Forecast
 from syscr.job.keeper import Keeper
 from syscr.job.local import LocalWorkers
+from syscr.job.own_images import PERIODIC, OwnImages
 from syscr.job.policy import Policy
 from syscr.job.remembered import HASTE_SECONDS, RememberedScheduler
 from syscr.job.worker import NodeWorker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from launcher_support import WAIT_SECONDS, eventually, find_by_argument, is_gone
 
-from syscr.job.agent import SOCKET_FD
+from syscr.job.agent_request import SOCKET_FD
 from syscr.procfs.tree import list_tree
 
 Start = Callable[[str], subprocess.Popen[str]]

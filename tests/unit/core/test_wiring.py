@@ -16,7 +16,7 @@ from syscr import wire
 from syscr.config import load_settings
 from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
-from syscr.job.agent import AgentRequest
+from syscr.job.agent_request import AgentRequest
 from syscr.job.remembered import HASTE_SECONDS
 from syscr.manager import CheckpointManager
 from syscr.model import Target, TaskSpec

@@ -24,8 +24,10 @@ from syscr.errors import (
     ToolReplyError,
 )
 from syscr.job import inside
-from syscr.job.agent import PERIODIC, Agent, AgentRequest, OwnImages
+from syscr.job.agent import Agent
+from syscr.job.agent_request import AgentRequest
 from syscr.job.inside import ask_agent
+from syscr.job.own_images import PERIODIC, OwnImages
 from syscr.model import Image, Target, TaskSpec
 from syscr.request import CheckpointRequest
 from syscr.result import CheckpointResult

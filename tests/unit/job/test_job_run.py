@@ -24,7 +24,7 @@ from syscr.errors import (
     ToolMissingError,
 )
 from syscr.job import fresh
-from syscr.job.agent import AgentRequest
+from syscr.job.agent_request import AgentRequest
 from syscr.job.choosing import _FIRST_WAIT_SECONDS, _PURPOSE, _WAIT_SECONDS
 from syscr.job.launcher import digest_binary
 from syscr.model import FileState, HostFacts
