@@ -162,7 +162,7 @@ def test_drain_and_another_cause_at_once_are_one_stop(
 ) -> None:
     work.backend = CRIU
     work.settings["SYSCR_AGENT_ON_DRAIN"] = "requeue"
-    patient = start(work, "--time=10", megabytes=LARGE)
+    patient = start(work, "--time=10")
     (node,) = cluster.job(patient.job_id).nodes
     acts = {
         "time limit": lambda: patient.reach_limit(1),
@@ -178,7 +178,7 @@ def test_drain_and_another_cause_at_once_are_one_stop(
 
 def test_preemption_and_a_checkpoint_on_demand_at_once(cluster: Cluster, work: Work) -> None:
     work.backend = CRIU
-    patient = start(work, "--time=10", megabytes=LARGE)
+    patient = start(work, "--time=10", megabytes=50)
     in_parallel(patient.preempt, lambda: patient.checkpoint(check=False))
     patient.come_back(1)
     patient.finish()
