@@ -36,7 +36,7 @@ _DEFAULTS: dict[str, Any] = {
     "refusals": 0,  # an ended job is forgotten when a restart was refused this often, too
     "dump_seconds": 0.3,
     "fail": [],  # error codes of the next dumps; 0: says that it is well and writes nothing
-    "mistaken": 0,  # so many of the next dumps are good and said to have failed: the plugin's race
+    "mistaken": [],  # of the next dumps, each good: whether it is said to have failed; the plugin's race
     "ending_seconds": 0.1,  # a cancelled job is COMPLETING so long
     "end_state": "FAILED",  # of jobs whose image cannot be read
     "missing_ranks": 0,  # so many of a step's last files are not written
@@ -257,8 +257,7 @@ class NativeSlurm:
             return Answer()
         code = self.state["fail"].pop(0) if self.state["fail"] else None
         writes = code is None
-        if writes and self.state["mistaken"]:
-            self.state["mistaken"] -= 1
+        if writes and self.state["mistaken"] and self.state["mistaken"].pop(0):
             code = 4027
         start = self._find_start(name)
         job["dumps"][name] = {

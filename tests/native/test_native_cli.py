@@ -283,10 +283,10 @@ def test_vacated_step_comes_back_while_its_allocation_lives(old: Site) -> None:
 
 
 def test_good_dump_that_the_plugin_calls_failed_is_ordered_again(old: Site) -> None:
-    old.set(mistaken=1)
+    old.set(mistaken=[True])
     old.add_job(2)
     assert old.run("checkpoint", "2").returncode == 0
     (image,) = old.images()
     assert old.files(image) == ["data/2/script.ckpt"]
     assert old.run("image", "verify", image.name).returncode == 0
-    assert [words[0] for words in old.asked()].count("create") == 2
+    assert [words[0] for words in old.asked()].count("create") == 3  # two that are called good
