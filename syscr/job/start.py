@@ -141,7 +141,10 @@ class TaskStarter:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             pid = start_sidecar(
-                [launcher, "agent", "--", *self.syscr, "agent", "--request", request.encode()],
+                [
+                    *(launcher, "agent", "--agent-fd", str(SOCKET_FD), "--"),
+                    *(*self.syscr, "agent", "--request", request.encode()),
+                ],
                 env=dict(self.environ),
                 log_path=str(Path(spec.run_dir, AGENT_LOG)),
                 cwd=spec.run_dir,

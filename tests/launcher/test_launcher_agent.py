@@ -88,6 +88,30 @@ def test_signal_that_was_kept_back_may_be_passed_on_later(lab: Laboratory) -> No
     task.launched.expect("got")
 
 
+def test_signal_that_a_dead_agent_kept_back_is_asked_about_again(lab: Laboratory) -> None:
+    task = start(lab, COUNTER)
+    task.link.send(b"d")  # nothing was kept back: nothing to ask
+    task.launched.send(signal.SIGTERM)
+    assert task.hear() == signal.SIGTERM
+    task.say(b"h")
+    task.link.send(b"d")
+    assert task.hear() == signal.SIGTERM
+    task.say(b"f")
+    task.launched.expect("got")
+    task.link.send(b"d")
+    task.launched.send(signal.SIGUSR2)
+    task.launched.expect("total 1")
+
+
+def test_next_agent_that_says_nothing_is_not_waited_for(hasty: Laboratory) -> None:
+    task = start(hasty, COUNTER)
+    task.launched.send(signal.SIGTERM)
+    task.hear()
+    task.say(b"h")
+    task.link.send(b"d")
+    task.launched.expect("got")
+
+
 @pytest.mark.parametrize("word", [b"h", b""])
 def test_agent_that_goes_keeps_nothing_back(lab: Laboratory, word: bytes) -> None:
     task = start(lab, COUNTER)

@@ -76,9 +76,11 @@ def test_agent_is_started_again_with_the_same_socket(hasty_binary: str, tmp_path
     )
     with theirs:
         actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), SOCKET_FD)]
-        words = [hasty_binary, "agent", "--", "sh", "-c", f"cd {tmp_path}; {script}"]
+        words = [hasty_binary, "agent", "--agent-fd", str(SOCKET_FD)]
+        words += ["--", "sh", "-c", f"cd {tmp_path}; {script}"]
         ours.send(b"x")
         pid = os.posix_spawn(words[0], words, dict(os.environ), file_actions=actions)
+    assert ours.recv(16) == b"d"  # the launcher may have asked the dead one
     assert ours.recv(16) == b"xx"
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

@@ -4,10 +4,11 @@
  *   from the agent: 'h' SIGNAL   it sees to it: keep the signal back
  *                   'f' SIGNAL   pass it on
  *                   's' TEXT     a line for the job's error output
+ *   from its tender: 'd'           it has died, and is started again
  *
  * A signal that the site has made the agent's own (--agent-signal) is not passed on while there is an agent.
  * An agent that has gone, or gives no answer in time, keeps nothing back. One that dies is started again a few
- * times (tend.c); that there is none any more is said here, once. */
+ * times (tend.c), and asked about what the dead one kept back; that there is none any more is said here, once. */
 #define _GNU_SOURCE
 #include "supervise.h"
 
@@ -55,7 +56,17 @@ bool ask_agent(struct supervisor *self, int number)
     if (is_its_own)
         return true; /* there is no answer to it */
     self->agent_due = now_seconds() + AGENT_ANSWER;
+    self->agent_keeps = false;
     return true;
+}
+
+/* The next one knows nothing of what was kept back, and nobody else would ever pass it on. */
+static int ask_next_agent(struct supervisor *self)
+{
+    if (self->agent_due <= 0 || !self->agent_keeps || ask_agent(self, SIGTERM))
+        return 0; /* a question that the dead one has not answered has its time limit */
+    self->agent_due = 0;
+    return SIGTERM;
 }
 
 /* Returns a signal that is to be passed on now, or 0. */
@@ -71,11 +82,14 @@ int hear_agent(struct supervisor *self)
     } else if (answer[0] == 's') {
         complain("%.*s", (int)size - 1, (const char *)answer + 1);
         return 0;
+    } else if (size == 1 && answer[0] == 'd') {
+        return ask_next_agent(self);
     } else if (size != 2 || answer[1] != SIGTERM) {
         return 0;
     } else if (answer[0] == 'h') {
         if (asked)
             self->agent_due = now_seconds() + AGENT_KEEPS;
+        self->agent_keeps = asked;
         return 0;
     } else if (answer[0] != 'f') {
         return 0;

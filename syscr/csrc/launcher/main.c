@@ -2,7 +2,7 @@
  *
  *   syscr-launcher run     [--namespaces] [options] --task JSON -- PROGRAM ARGS...
  *   syscr-launcher restore [--namespaces] [options] --task JSON -- TOOL ARGS...
- *   syscr-launcher agent   -- AGENT ARGS...              (keeps the agent running: tend.c)
+ *   syscr-launcher agent   [--agent-fd FD] -- AGENT ARGS...      (keeps the agent running: tend.c)
  *   syscr-launcher init    [--no-randomize] -- PROGRAM ARGS...   (by PID 1, in its namespace)
  *   syscr-launcher version
  *   syscr-launcher                 (by CRIU, which gives an action script no arguments: hook.c)

@@ -1,8 +1,9 @@
 /* The launcher's role `agent`: runs the agent, and runs it again if it dies, a few times.
  *
  * It holds the agent's end of the launcher's socket, so a question that comes while there is no agent waits for
- * the next one (or for the launcher's patience). Once it gives up, the launcher sees the socket closed. Started
- * by `syscr run` with all signals blocked, as every sidecar; what it says is in agent.log. */
+ * the next one (or for the launcher's patience), and tells the launcher of each death. Once it gives up, the
+ * launcher sees the socket closed. Started by `syscr run` with all signals blocked, as every sidecar; what it
+ * says is in agent.log. */
 #define _GNU_SOURCE
 #include "launcher.h"
 
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,6 +61,12 @@ static void describe_end(int status)
         complain("the agent ended with %d", WEXITSTATUS(status));
 }
 
+static void tell_launcher(const struct options *options)
+{
+    if (options->agent_fd >= 0 && send(options->agent_fd, "d", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
+        complain("cannot tell the launcher: %s", strerror(errno));
+}
+
 _Noreturn void run_tender(const struct options *options)
 {
     const struct timespec pause = {.tv_sec = PAUSE_MS / 1000, .tv_nsec = PAUSE_MS % 1000 * 1000000};
@@ -79,6 +87,7 @@ _Noreturn void run_tender(const struct options *options)
             _exit(1);
         }
         nanosleep(&pause, NULL);
+        tell_launcher(options); /* only now: the next one has as long for its answer as any */
         complain("the agent is started again, %d of %d", deaths, STARTS_AGAIN);
     }
 }

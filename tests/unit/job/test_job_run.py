@@ -540,7 +540,7 @@ def test_agent_is_started_beside_the_first_rank_only(job: Job) -> None:
     program = job.run(PLACE._replace(step="0", rank=0, task_count=2), interval_seconds=60.0)
     ((argv, options),) = job.sidecars
     assert argv[0] == program.argv[0]  # the launcher keeps it running
-    assert argv[1:-1] == ("agent", "--", "/bin/syscr", "agent", "--request")
+    assert argv[1:-1] == ("agent", "--agent-fd", "3", "--", "/bin/syscr", "agent", "--request")
     assert option(program, "--agent-gone") == f"{options['cwd']}/agent.gone"
     assert "--agent-signal" not in program.argv
     other = job.run(interval_seconds=60.0, agent_signal="USR1")
