@@ -84,9 +84,14 @@ class Keeper:
         except SyscrError as error:
             log.warning("%s", error.message)
 
-    def keeps_back(self) -> bool:
-        """Say whether the program shall not get SIGTERM; called by the firewall's thread."""
-        asked_at = self.clock.monotonic()
+    def keeps_back(self, waited_seconds: float = 0.0, told_seconds: float = 0.0) -> bool:
+        """Say whether the program shall not get SIGTERM; called by the firewall's thread.
+
+        Args:
+            waited_seconds: How long ago the launcher has asked.
+            told_seconds: How long ago the signal came; SIGKILL is reckoned from then.
+        """
+        asked_at = self.clock.monotonic() - waited_seconds
         reason = self._judge()
         took = self.clock.monotonic() - asked_at
         if reason is not None and took > _ANSWER_SECONDS:
@@ -98,7 +103,8 @@ class Keeper:
             log.info("SIGTERM is for the program")
             return False
         log.info("SIGTERM: %s", reason)
-        self._stop = (reason, self.clock.monotonic() + self.forecast.kill_wait_seconds)
+        left = self.forecast.kill_wait_seconds - told_seconds
+        self._stop = (reason, self.clock.monotonic() + left)
         self.wake()
         return True
 

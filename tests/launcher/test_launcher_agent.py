@@ -25,7 +25,13 @@ class Beside:
 
     def hear(self) -> int:
         """Wait until the launcher asks; returns the signal."""
-        return self.link.recv(16)[0]
+        return self.hear_times()[0]
+
+    def hear_times(self) -> tuple[int, float, float]:
+        """Also return when it was asked, and when the signal came."""
+        packet = self.link.recv(64)
+        asked_at, came_at = map(float, packet[1:].split())
+        return packet[0], asked_at, came_at
 
     def say(self, word: bytes) -> None:
         self.link.send(word + bytes([signal.SIGTERM]))
@@ -91,11 +97,18 @@ def test_signal_that_was_kept_back_may_be_passed_on_later(lab: Laboratory) -> No
 def test_signal_that_a_dead_agent_kept_back_is_asked_about_again(lab: Laboratory) -> None:
     task = start(lab, COUNTER)
     task.link.send(b"d")  # nothing was kept back: nothing to ask
+    before = time.monotonic()
     task.launched.send(signal.SIGTERM)
-    assert task.hear() == signal.SIGTERM
+    number, asked_at, came_at = task.hear_times()
+    assert number == signal.SIGTERM
+    assert before <= came_at + 0.001
+    assert came_at == asked_at <= time.monotonic() + 0.001
     task.say(b"h")
     task.link.send(b"d")
-    assert task.hear() == signal.SIGTERM
+    number, asked_again_at, still_came_at = task.hear_times()
+    assert number == signal.SIGTERM
+    assert asked_again_at >= asked_at
+    assert still_came_at == came_at
     task.say(b"f")
     task.launched.expect("got")
     task.link.send(b"d")

@@ -1,6 +1,7 @@
 /* The agent is asked before SIGTERM is passed on to the program: it may take a last image first.
  *
- *   to the agent:   one byte, the signal
+ *   to the agent:   one byte, the signal; then as text, in seconds of CLOCK_MONOTONIC, when it is asked and
+ *                   when the signal came: a question may have waited for an agent that is started again
  *   from the agent: 'h' SIGNAL   it sees to it: keep the signal back
  *                   'f' SIGNAL   pass it on
  *                   's' TEXT     a line for the job's error output
@@ -14,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,17 +47,25 @@ void say_agent_gone(struct supervisor *self)
     write_agent_gone(self->task->options);
 }
 
+static bool send_question(const struct supervisor *self, int number, double now, double came)
+{
+    char text[64];
+    int size = snprintf(text, sizeof text, "%c%.3f %.3f", number, now, came);
+    return send(self->agent, text, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) == size;
+}
+
 /* Returns whether the agent has been asked; it then decides. */
 bool ask_agent(struct supervisor *self, int number)
 {
-    unsigned char byte = (unsigned char)number;
     bool is_its_own = number == self->task->options->agent_signal;
+    double now = now_seconds(), came = self->agent_due > 0 ? self->agent_since : now;
     if ((number != SIGTERM && !is_its_own) || self->agent < 0 ||
-        send(self->agent, &byte, sizeof byte, MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof byte)
+        !send_question(self, number, now, is_its_own ? now : came))
         return false;
     if (is_its_own)
         return true; /* there is no answer to it */
-    self->agent_due = now_seconds() + AGENT_ANSWER;
+    self->agent_since = came;
+    self->agent_due = now + AGENT_ANSWER;
     self->agent_keeps = false;
     return true;
 }

@@ -19,6 +19,7 @@ struct supervisor {
     int agent;            /* socket, or -1 */
     double agent_due;     /* the agent has SIGTERM until then; 0: it has not */
     bool agent_keeps;     /* it has said so */
+    double agent_since;   /* when that came */
     double say_gone_due;  /* when to say that there is no agent any more; 0: nothing to say */
 
     int client;           /* connection that waits for the tool, or -1 */

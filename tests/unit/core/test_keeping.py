@@ -370,6 +370,27 @@ def test_answer_that_comes_too_late_for_the_launcher_ends_nothing(bench: Bench) 
     assert bench.acts() == []
 
 
+def test_question_that_has_waited_too_long_ends_nothing(bench: Bench) -> None:
+    """It has waited for an agent that is started again; the program has the signal by now."""
+    bench.go_on(1)
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    assert not bench.keeper.keeps_back(4.5, 4.5)
+    assert bench.wakes == 0
+    bench.outlook.found = Outlook(JobState.RUNNING)
+    bench.go_on(100)
+    assert bench.acts() == []
+
+
+def test_sigkill_is_reckoned_from_when_sigterm_came(bench: Bench) -> None:
+    bench.go_on(1)
+    bench.keeper.forecast.cost_seconds = 10.0
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    assert bench.keeper.keeps_back(1.0, 20.0)  # an agent that has died has kept it back so long
+    bench.go_on(1)
+    assert bench.acts() == ["pass on"]
+    assert "no time for an image" in bench.life.note
+
+
 def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Bench) -> None:
     bench.go_on(1)
     bench.keeper.forecast.cost_seconds = 100.0

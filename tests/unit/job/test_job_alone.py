@@ -175,7 +175,7 @@ def test_signal_of_the_agents_own_is_not_answered() -> None:
     launcher, agent = connect()
     signals: list[int] = []
     with launcher, agent:
-        Firewall(agent, lambda: True, lambda: signals.append(1)).start()
+        Firewall(agent, lambda *_: True, lambda: signals.append(1)).start()
         launcher.send(b"\x0a")
         launcher.send(b"\x0f")
         assert launcher.recv(16) == b"h\x0f"
@@ -186,13 +186,33 @@ def test_signal_of_the_agents_own_is_not_answered() -> None:
 def test_question_of_the_launcher_is_answered(keeps: bool, answer: bytes) -> None:
     launcher, agent = connect()
     with launcher, agent:
-        Firewall(agent, lambda: keeps, unexpected).start()
+        Firewall(agent, lambda *_: keeps, unexpected).start()
         launcher.send(b"\x0f")
         assert launcher.recv(16) == answer
 
 
+@pytest.mark.parametrize(
+    ("times", "heard"),
+    [("-6.5 -20.25", (6.5, 20.25)), ("", (0.0, 0.0)), ("nonsense", (0.0, 0.0))],
+    ids=["waited", "launcher of an older release", "nonsense"],
+)
+def test_how_long_a_question_has_waited_is_known(times: str, heard: tuple[float, float]) -> None:
+    launcher, agent = connect()
+    found: list[tuple[float, float]] = []
+
+    def decide(waited_seconds: float, told_seconds: float) -> bool:
+        found.append((waited_seconds, told_seconds))
+        return False
+
+    with launcher, agent:
+        Firewall(agent, decide, unexpected, monotonic=lambda: 0.0).start()
+        launcher.send(b"\x0f" + times.encode())
+        assert launcher.recv(16) == b"f\x0f"
+    assert found == [heard]
+
+
 def test_fault_while_deciding_keeps_nothing_back() -> None:
-    def decide() -> bool:
+    def decide(*_: float) -> bool:
         raise ZeroDivisionError
 
     launcher, agent = connect()
@@ -207,7 +227,7 @@ def test_fault_while_deciding_keeps_nothing_back() -> None:
 def test_fault_at_a_signal_of_its_own_leaves_the_next_question_answered() -> None:
     launcher, agent = connect()
     with launcher, agent:
-        Firewall(agent, lambda: True, unexpected).start()
+        Firewall(agent, lambda *_: True, unexpected).start()
         launcher.send(b"\x0a")
         launcher.send(b"\x0f")
         assert launcher.recv(16) == b"h\x0f"
@@ -216,7 +236,7 @@ def test_fault_at_a_signal_of_its_own_leaves_the_next_question_answered() -> Non
 def test_line_for_the_job_is_one_line() -> None:
     launcher, agent = connect()
     with launcher, agent:
-        Firewall(agent, lambda: True, unexpected).say("no\nimage\x1b[31m" + "x" * 1000)
+        Firewall(agent, lambda *_: True, unexpected).say("no\nimage\x1b[31m" + "x" * 1000)
         packet = launcher.recv(4096)
         assert packet.startswith(b"sno image [31mxxx")
         assert len(packet) == 501
@@ -225,7 +245,7 @@ def test_line_for_the_job_is_one_line() -> None:
 def test_launcher_that_goes_ends_the_thread_and_nothing_else() -> None:
     launcher, agent = connect()
     with agent:
-        firewall = Firewall(agent, lambda: True, unexpected)
+        firewall = Firewall(agent, lambda *_: True, unexpected)
         thread = firewall.start()
         launcher.close()
         thread.join(WAIT_SECONDS)
