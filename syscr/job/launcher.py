@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
 
 from syscr.errors import ImageIncompatibleError, ToolMissingError
@@ -21,6 +22,8 @@ from syscr.model import Image
 log = logging.getLogger(__name__)
 
 _NAME = "syscr-launcher"
+_PLACED_SECONDS = 2.0
+_LOOK_SECONDS = 0.05
 
 
 class Launcher:
@@ -144,9 +147,22 @@ def place(aside: str, path: str, *, replace: bool = False) -> None:
     except FileExistsError:
         return
     except OSError:  # no hard links here: who can make the folder may rename; it stays
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(f"{path}.placed", 0o700)
-            os.rename(aside, path)
+        except FileExistsError:
+            if _appears(path):
+                return
+        os.rename(aside, path)
+
+
+def _appears(path: str) -> bool:
+    """Whether the file is there soon; it does not come where the task that was to place it was ended."""
+    deadline = time.monotonic() + _PLACED_SECONDS
+    while not os.path.exists(path):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
 
 
 def _remove(path: str) -> None:

@@ -54,6 +54,35 @@ def test_script_that_another_task_has_open_keeps_its_name(
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("wins", [True, False], ids=["other-is-placing", "other-was-killed"])
+def test_script_is_there_although_another_task_was_to_place_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wins: bool
+) -> None:
+    """Without hard links one task alone may rename; until it has, or if it never does, there is no script."""
+    scripts = tmp_path / f".syscr-{os.geteuid()}" / "scripts"
+    name = Path(store_script(str(tmp_path), SCRIPT)).name
+    (scripts / name).unlink()
+    (scripts / f"{name}.placed").mkdir()
+    placed: list[int] = []
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    def go_on(_: float) -> None:
+        if wins:
+            (scripts / "other").write_bytes(SCRIPT)
+            (scripts / "other").rename(scripts / name)
+            placed.append((scripts / name).stat().st_ino)
+
+    monkeypatch.setattr("syscr.job.launcher.os.link", refuse)
+    monkeypatch.setattr("syscr.job.launcher.time.sleep", go_on)
+    monkeypatch.setattr("syscr.job.launcher._PLACED_SECONDS", 5.0 if wins else 0.01)
+    path = Path(store_script(str(tmp_path), SCRIPT))
+    assert path.read_bytes() == SCRIPT
+    assert not wins or [path.stat().st_ino] == placed
+    assert sorted(one.name for one in scripts.iterdir()) == [name, f"{name}.placed"]
+
+
 def test_copy_that_was_altered_is_made_again(tmp_path: Path) -> None:
     path = Path(store_script(str(tmp_path), SCRIPT))
     path.write_text("something else")
