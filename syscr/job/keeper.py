@@ -153,6 +153,8 @@ class Keeper:
             reason = None if outlook is None else self.forecast.judge(outlook)
             if reason is None and outlook is not None and stopping.is_ending(outlook):
                 self.forecast.answer()  # cancelled, say: it must not come back
+                # its budget may be used up
+                self._not_before = self.clock.monotonic() + _RETRY_SECONDS
             elif self.clock.monotonic() >= self._last_image_due():
                 self._reach_limit(reason)
         if now >= self.forecast.next_look:

@@ -346,6 +346,16 @@ def test_job_that_slurm_has_done_with_does_not_come_back(
     assert bench.takes == []
 
 
+def test_total_time_that_is_used_up_while_the_job_is_cancelled_asks_slurm_rarely() -> None:
+    bench = Bench(total_seconds=100.0)
+    bench.go_on(90)
+    bench.outlook.found = Outlook(JobState.COMPLETING)
+    looks = bench.outlook.looks
+    bench.go_on(40)
+    assert bench.acts() == []
+    assert 1 <= bench.outlook.looks - looks <= 10
+
+
 def test_sigterm_while_slurm_is_silent_is_for_the_program_unless_the_limit_has_come(
     bench: Bench,
 ) -> None:
