@@ -71,6 +71,30 @@ def end_last_life(
     return last.exit_code if last.exit_code >= 0 else 128 - last.exit_code
 
 
+def is_overtaken(book: LifeBook, place: TaskPlace, came_at: datetime) -> bool:
+    """Whether a later life of the same job has begun since this task came.
+
+    A start can hang, on a node that is cut off, until Slurm has requeued the job. That such a life would begin
+    after all must not make the later one an old one. Lives that are older than this task are not asked: numbers
+    of jobs begin again where a controller has lost its state.
+
+    Args:
+        book: The job's lives.
+        place: This task.
+        came_at: When it came.
+    """
+    try:
+        lives = book.read()
+    except ManifestError:
+        return False
+    return any(
+        one.number == place.number
+        and one.restart_count > place.restart_count
+        and one.started_at >= came_at
+        for one in lives
+    )
+
+
 def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, clock: Clock) -> None:
     """Wait as the first task does, in any other task, where nobody saw the end of the life before.
 

@@ -12,6 +12,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from syscr.clock import SystemClock
@@ -45,6 +46,7 @@ class TaskRunner:
         environ: The task's environment.
         warn: Writes a line to the job's standard error.
         clock: Time.
+        came_at: When the task came; filled in by ``run``.
     """
 
     backends: Mapping[str, Backend]
@@ -53,6 +55,7 @@ class TaskRunner:
     environ: Mapping[str, str]
     warn: Callable[[str], None]
     clock: Clock = field(default_factory=SystemClock)
+    came_at: datetime | None = None
 
     def run(self, options: RunOptions, place: TaskPlace) -> None:
         """Become the launcher of the task; never returns where that works.
@@ -63,6 +66,9 @@ class TaskRunner:
         Raises:
             SyscrError: The task has to continue from an image and cannot.
         """
+        replace(self, came_at=self.clock.now())._run(options, place)
+
+    def _run(self, options: RunOptions, place: TaskPlace) -> None:
         may_start_afresh = place.restart_count == 0 and options.restart_dir is None
         if not may_start_afresh:
             tell_decided()
@@ -116,6 +122,7 @@ class TaskRunner:
         # only where it has lived before
         from syscr.job.beginning import await_last_life, end_last_life
 
+        self._leave_to_later(LifeBook(store, key), place)
         if place.rank != 0:
             await_last_life(LifeBook(store, key), place, options.fence_seconds, self.clock)
             return
@@ -144,10 +151,13 @@ class TaskRunner:
         image: Image | None,
     ) -> None:
         """Enter this life into the book: from now on every other copy is old."""
-        if not options.keeping.has_agent or place.rank != 0:
+        if not options.keeping.has_agent:
             return
         from syscr.job.beginning import begin_life
 
+        self._leave_to_later(LifeBook(store, key), place)
+        if place.rank != 0:
+            return
         begin_life(
             store,
             key,
@@ -156,6 +166,16 @@ class TaskRunner:
             self.clock.now(),
             fence_seconds=options.fence_seconds,
         )
+
+    def _leave_to_later(self, book: LifeBook, place: TaskPlace) -> None:
+        """End here where a later life has begun meanwhile; not a word, the output is that one's."""
+        from syscr.job.beginning import is_overtaken
+
+        if is_overtaken(book, place, self.came_at or self.clock.now()):
+            from syscr.job.ending import EXIT_UNFINISHED  # hardly ever
+
+            tell_decided()
+            raise SystemExit(EXIT_UNFINISHED)
 
     def _choose(self, options: RunOptions, image: Image | None) -> Backend:
         """Return the backend of the image, the one asked for, or the first that works here."""
@@ -236,6 +256,8 @@ class TaskRunner:
     ) -> None:
         """Bring this task back; files first, then the processes."""
         spec = self._spec(options, place, store, key, backend.name)
+        if options.keeping.has_agent:
+            self._leave_to_later(LifeBook(store, key), place)  # before any file of the job is cut
         store.make_folder(key, _run_folder(place))
         try:
             warn = self.warn if options.changed_inputs == "warn" else None

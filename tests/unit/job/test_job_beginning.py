@@ -11,7 +11,7 @@ from job_support import AGAIN, PLACE, Job
 
 from syscr.errors import ManifestError
 from syscr.job.beginning import await_last_life, begin_life, end_last_life
-from syscr.lives import LifeBook
+from syscr.lives import LifeBook, name_copy
 from syscr.model import Life, StopReason
 from syscr.ports import StoreKey
 from syscr.testing.clock import START, FakeClock
@@ -240,6 +240,49 @@ def test_first_start_keeps_lives_only_with_an_agent(job: Job) -> None:
     job.run(interval_seconds=60.0)
     (life,) = LifeBook(job.store, KEY).read()
     assert (life.number, life.restart_count, life.node) == (12, 0, "c1")
+
+
+def unexpected(*_: object) -> None:
+    raise AssertionError("not to be called")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_start_that_hung_until_a_later_life_had_begun_leaves_all_to_that(
+    job: Job, monkeypatch: pytest.MonkeyPatch, count: int, rank: int
+) -> None:
+    """The node was cut off while the task started; Slurm has requeued the job meanwhile."""
+    place = PLACE._replace(task_count=2, rank=rank, restart_count=count)
+    book = LifeBook(job.store, KEY)
+    decided: list[bool] = []
+
+    def hang() -> str:
+        job.clock.advance(900)
+        book.begin(Life(12, count + 1, "c2", job.clock.now()))
+        return ""
+
+    monkeypatch.setattr("syscr.job.run.tell_decided", lambda: decided.append(True))
+    if count:
+        book.begin(replace(LAST, ended_at=START))
+        job.publish(0, 1)
+        # it would cut the later one's files
+        monkeypatch.setattr("syscr.job.run.prepare", unexpected)
+    monkeypatch.setattr(job.backend, "find_obstacle", hang)
+    with pytest.raises(SystemExit) as ended:
+        job.run(place, interval_seconds=60.0)
+    assert ended.value.code == 75
+    assert decided
+    assert book.read()[-1].node == "c2"
+    assert job.store.read_record(KEY, "fence") == {
+        "fence": name_copy(12, count + 1, job.clock.now())
+    }
+
+
+def test_later_life_of_an_earlier_job_of_the_same_number_is_none_of_ours(job: Job) -> None:
+    book = LifeBook(job.store, KEY)
+    book.begin(Life(12, 2, "c1", START - timedelta(days=400)))
+    job.run(interval_seconds=60.0)
+    assert book.read()[-1].restart_count == 0
 
 
 def test_task_of_a_finished_program_ends_with_its_code(job: Job) -> None:
