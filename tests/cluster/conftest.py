@@ -36,11 +36,13 @@ class Coming:
         self._aside = ThreadPoolExecutor(1, "cluster")
         self._up = self._aside.submit(self._bring_up)
 
-    def wait(self) -> None:
+    def wait(self, session: pytest.Session) -> None:
         """Wait until it is there; the session ends where it cannot be had."""
         fault = self._up.exception()
         if fault is not None:
-            pytest.exit(f"no cluster, so its tests did not run: {fault}", returncode=3)
+            why = f"no cluster, so its tests did not run: {fault}"
+            session.shouldfail = why  # a worker of pytest-xdist hands over this, not the exit
+            pytest.exit(why, returncode=3)
 
     def end(self) -> None:
         self._aside.shutdown()
@@ -78,7 +80,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Wait for the cluster before the clock of a test that needs it starts."""
     coming = item.session.stash.get(_COMING, None)
     if coming is not None and item.get_closest_marker("cluster"):
-        coming.wait()
+        coming.wait(item.session)
     yield
 
 
