@@ -13,6 +13,7 @@ import pytest
 from launcher_support import COUNTER, SLEEPER, WAIT_SECONDS, Laboratory, Launched, eventually
 
 from syscr.errors import CheckpointError
+from syscr.job.firewall import Firewall
 from syscr.lives import End, parse_end
 
 
@@ -114,6 +115,28 @@ def test_signal_that_a_dead_agent_kept_back_is_asked_about_again(lab: Laboratory
     task.link.send(b"d")
     task.launched.send(signal.SIGUSR2)
     task.launched.expect("total 1")
+
+
+def test_firewall_reads_the_times_that_the_launcher_writes(lab: Laboratory) -> None:
+    task = start(lab, COUNTER, "--agent-signal", str(int(signal.SIGUSR1)))
+    found: list[tuple[float, float]] = []
+    own: list[bool] = []
+
+    def decide(waited_seconds: float, told_seconds: float) -> bool:
+        found.append((waited_seconds, told_seconds))
+        return len(found) == 1
+
+    Firewall(task.link, decide, lambda: own.append(True)).start()
+    task.launched.send(signal.SIGTERM)
+    eventually(lambda: len(found) == 1, "a question")
+    task.launched.send(signal.SIGUSR1)
+    eventually(lambda: len(own) == 1, "it has been answered before")
+    task.link.send(b"d")
+    task.launched.expect("got")
+    (first, kept) = found
+    assert -0.001 <= first[0] == first[1] < WAIT_SECONDS
+    assert -0.001 <= kept[0] <= kept[1] < WAIT_SECONDS
+    assert own == [True]
 
 
 def test_next_agent_that_says_nothing_is_not_waited_for(hasty: Laboratory) -> None:
