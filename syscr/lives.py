@@ -83,9 +83,17 @@ class LifeBook:
         note = f"{NO_AGENT} since {format_time(gone_at)}"
         return (*lives[:-1], replace(lives[-1], next_at=None, note=note, noted_at=gone_at))
 
-    def begin(self, life: Life) -> None:
-        """Add a life; from now on all others are old."""
-        others = [one for one in self.read() if not _is_same(one, life)]
+    def begin(self, life: Life, *, last: Life | None = None) -> None:
+        """Add a life; from now on all others are old.
+
+        Args:
+            life: The life.
+            last: The one before, as it is to be from now on; None: as it is.
+        """
+        lives = self.read()
+        if last is not None:
+            lives = tuple(last if _is_same(one, last) else one for one in lives)
+        others = [one for one in lives if not _is_same(one, life)]
         self._raise_fence(life)
         self._write([*others, life])
 

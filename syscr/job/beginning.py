@@ -56,8 +56,7 @@ def end_last_life(
         ended = read_end(book.store, book.key, last)
         missing = find_open(book.store, book.key, last)
         if missing:
-            book.close(close_life(last, ended))  # should this one be ended while it waits
-            ended = _wait_out(book, last, missing, place, fence_seconds, clock, warn)
+            ended = _wait_out(book, last, ended, missing, place, fence_seconds, clock, warn)
         last = close_life(last, ended)
         book.close(last)
     if not may_give_back or last.reason is not StopReason.OWN_END or last.number != place.number:
@@ -140,13 +139,18 @@ def begin_life(
 def _wait_out(
     book: LifeBook,
     last: Life,
+    ended: End | None,
     missing: tuple[int, ...],
     place: TaskPlace,
     fence_seconds: float,
     clock: Clock,
     warn: Callable[[str], None],
 ) -> End | None:
-    """Tell a life of which some end is not written down that it is over; wait until it must have seen that."""
+    """Tell a life of which some end is not written down that it is over; wait until it must have seen that.
+
+    It is closed in the same breath in which this one begins: should this one be ended while it waits, the last
+    life does not stay open; and if it is ended before that, the next one waits.
+    """
     # the other copy looks as often as it was told
     wait = 2 * max(fence_seconds, last.fence_seconds)
     whose = f"on {last.node}" if 0 in missing else f"of task {missing[0]}"
@@ -162,7 +166,8 @@ def _wait_out(
             clock.now(),
             fence_seconds=fence_seconds,
             task_count=place.task_count,
-        )
+        ),
+        last=close_life(last, ended),
     )
     clock.sleep(wait)
     return read_end(book.store, book.key, last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -144,6 +145,29 @@ def test_life_that_is_ended_while_it_waits_leaves_none_open_behind_it() -> None:
         stage.start()
     assert stage.last.reason is StopReason.LOST
     assert stage.last.ended_at == START + timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_life_that_is_ended_before_it_waits_leaves_the_wait_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Else the next one would take the last life for one whose end was seen."""
+    stage = Stage()
+    write = stage.book.store.write_record
+    names: list[str] = []
+
+    def die(key: StoreKey, name: str, value: Mapping[str, object]) -> None:
+        if len(names) == written:
+            raise KeyboardInterrupt
+        names.append(name)
+        write(key, name, value)
+
+    monkeypatch.setattr(stage.book.store, "write_record", die)
+    with pytest.raises(KeyboardInterrupt):
+        stage.start()
+    monkeypatch.undo()
+    assert stage.start() is None
+    assert stage.clock.sleeps == [30.0]
 
 
 def test_record_that_cannot_be_read_keeps_no_job_from_going_on() -> None:
