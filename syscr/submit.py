@@ -18,6 +18,7 @@ from syscr.errors import (
     OperationUnsupportedError,
     RequestError,
     SchedulerUnavailableError,
+    StoreError,
     SyscrError,
 )
 from syscr.job.fresh import SRUN_VARIABLE
@@ -98,8 +99,11 @@ class Submitter:
         )
         options = split.without("wrap", "parsable")
         is_waiting = find_option(parsed, "wait") is not None
+        options = (*self._name(parsed, name), *options)
+        # appended, for a requeue must not empty what the job has written; a start from the beginning
+        # empties it, where that was asked for; in front, so the user's choice wins
         completed = self._submit(
-            (*self._defaults(parsed, name), *options), wrapper, math.inf if is_waiting else None
+            ("--open-mode=append", *options), wrapper, math.inf if is_waiting else None
         )
         if completed.is_ok:
             self._record(completed.stdout, checkpoint_dir, options)
@@ -161,15 +165,14 @@ class Submitter:
         sys.stderr.write(completed.stderr)
         return completed
 
-    def _defaults(self, options: Sequence[Option], name: str) -> tuple[str, ...]:
-        """Return options that sbatch would have chosen by itself, had it seen the script itself.
+    def _name(self, options: Sequence[Option], name: str) -> tuple[str, ...]:
+        """Return the name that sbatch would have chosen by itself, had it seen the script itself.
 
-        Output is always appended, for a requeue must not empty what the job has written; a start from
-        the beginning empties it, where that was asked for. They go in front: the user's win.
+        It stands in front, so the user's wins; and it is recorded, for a restart sees no script's name.
         """
-        given = find_option(options, "job-name") is not None
-        named = given or "SBATCH_JOB_NAME" in self.environ
-        return ("--open-mode=append", *(() if named else (f"--job-name={name}",)))
+        if find_option(options, "job-name") is not None:
+            return ()
+        return (f"--job-name={self.environ.get('SBATCH_JOB_NAME') or name}",)
 
     def _record(self, reply: str, checkpoint_dir: str, options: Sequence[str]) -> None:
         """Write down how the job was submitted; without it a restart derives it from Slurm."""
@@ -181,6 +184,13 @@ class Submitter:
                 SUBMISSION,
                 {"command": "sbatch", "options": list(options), "program": []},
             )
+        except StoreError as error:  # the same directory shall take the images
+            sys.stderr.write(
+                f"syscr: warning: {error.message}; how job {number} was submitted is not recorded, and "
+                "checkpoints of it may fail for the same reason\n"
+            )
+            if error.hint:
+                sys.stderr.write(f"hint: {error.hint}\n")
         except SyscrError as error:
             sys.stderr.write(f"syscr: {error.message}; a restart will derive the options\n")
 

@@ -124,7 +124,11 @@ def test_script_is_submitted_as_a_wrapper_around_its_copy(
     assert (one, two) == ("a b", "--x")
     assert Path(copy).read_text() == SCRIPT
     assert stat.S_IMODE(os.stat(copy).st_mode) == 0o700
-    assert desk.record() == {"command": "sbatch", "options": ["-N2"], "program": []}
+    assert desk.record() == {
+        "command": "sbatch",
+        "options": ["--job-name=job.sh", "-N2"],
+        "program": [],
+    }
     assert desk.remembered == [desk.directory]
     assert capsys.readouterr() == ("Submitted batch job 4711\n", "")
 
@@ -133,7 +137,7 @@ def test_users_slurm_environment_reaches_sbatch_and_ours_does_not(desk: Desk) ->
     desk.environ.update(SBATCH_PARTITION="x", SLURM_CONF="/c", HOME="/h", SBATCH_JOB_NAME="mine")
     desk.sbatch("job.sh")
     assert desk.added == {"SBATCH_PARTITION": "x", "SLURM_CONF": "/c", "SBATCH_JOB_NAME": "mine"}
-    assert not any(word.startswith("--job-name") for word in desk.words)
+    assert [word for word in desk.words if word.startswith("--job-name")] == ["--job-name=mine"]
     assert "LC_ALL=de_DE" in desk.words
 
 
@@ -189,9 +193,12 @@ def test_answer_that_is_not_understood_costs_the_record_only(
 def test_record_that_cannot_be_written_is_a_remark(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    desk.store.failures["write_record"] = StoreAccessError("read-only")
+    desk.store.failures["write_record"] = StoreAccessError("read-only", hint="chmod")
     assert desk.sbatch("job.sh") == 0
-    assert "syscr: read-only; a restart" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "syscr: warning: read-only; how job 4711 was submitted is not recorded, and checkpoints of it may "
+        "fail for the same reason\nhint: chmod\n"
+    )
 
 
 def test_silent_sbatch_leaves_a_doubt_that_is_named(desk: Desk) -> None:
