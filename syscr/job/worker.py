@@ -118,12 +118,18 @@ class NodeWorker:
         state = task.state()
         if state == "parked":
             return [Finding("task_ended", Severity.ERROR, f"{_name(task)} was ended by a vacate")]
-        findings = list(self._backend(task).check(task))
-        if state == "busy":
-            findings.append(
-                Finding("task_busy", Severity.ERROR, f"{_name(task)} is being dumped already")
-            )
-        return findings
+        if (
+            state == "busy"
+        ):  # what a look at it shows now is the dump's doing: it traces the program
+            return [
+                Finding(
+                    "task_busy",
+                    Severity.ERROR,
+                    f"{_name(task)} is being dumped already",
+                    "wait until that checkpoint has ended, and try again",
+                )
+            ]
+        return list(self._backend(task).check(task))
 
     def _backend(self, task: LauncherControl) -> Backend:
         backend = self.backends.get(task.spec.backend)
@@ -147,7 +153,7 @@ class NodeWorker:
             raise CheckpointError(
                 f"node '{self.node}' does not see '{request.staging_dir}', which the login node has just "
                 "made: the checkpoint directory is not on a shared file system; the job is still running",
-                hint="use a --checkpoint-dir that all nodes and the login node mount",
+                hint="use a checkpoint directory (--checkpoint-dir, --image-dir) that all nodes and the login node mount",
             )
         resident = sum_resident(tasks)
         self._check_space(request, resident)

@@ -153,6 +153,17 @@ def test_inspect_says_what_the_launcher_is_at(node: Node, mood: str, codes: list
     assert [finding.code for finding in node.ask("inspect").findings] == codes
 
 
+def test_task_that_is_being_dumped_is_not_looked_into(node: Node) -> None:
+    """It is traced then, by the dump itself."""
+    node.backend.findings = (Finding("traced", Severity.ERROR, "process 5 is traced"),)
+    node.add().mood = "busy"
+    (finding,) = node.ask("inspect").findings
+    assert (finding.code, finding.hint) == (
+        "task_busy",
+        "wait until that checkpoint has ended, and try again",
+    )
+
+
 def test_inspect_passes_on_that_a_launcher_is_silent(node: Node) -> None:
     node.add().failing = "state"
     assert node.error("inspect")["code"] == "checkpoint"
