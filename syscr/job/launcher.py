@@ -8,6 +8,7 @@ from a copy named after its digest in the checkpoint directory, made once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -102,23 +103,39 @@ def _is_there(path: str, digest: str) -> bool:
 def private_dir(checkpoint_dir: str, *parts: str) -> str | None:
     """Make ``<checkpoint_dir>/.syscr-<uid>/<parts>``, private; None where that cannot be.
 
+    The reason goes to the log; see ``make_private_dir``.
+    """
+    try:
+        return make_private_dir(checkpoint_dir, *parts)
+    except NotPrivateError as error:
+        log.warning("'%s' is %s", error.filename, error.strerror)
+    except OSError as error:
+        log.info("cannot make '%s': %s", error.filename, error.strerror)
+    return None
+
+
+class NotPrivateError(OSError):
+    """A folder that should be the user's alone belongs to somebody else, or others can write to it."""
+
+
+def make_private_dir(checkpoint_dir: str, *parts: str) -> str:
+    """Make ``<checkpoint_dir>/.syscr-<uid>/<parts>``, private, and return it.
+
     A checkpoint directory may be shared by many users, so whose folder it is has to be looked at: a
     program from another user's folder must never run.
+
+    Raises:
+        OSError: It cannot be made; ``NotPrivateError``: it is not private.
     """
     path = Path(checkpoint_dir)
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in (f".syscr-{os.geteuid()}", *parts):
-            path = path / part
-            path.mkdir(mode=0o700, exist_ok=True)
-            status = path.lstat()
-            is_private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022
-            if status.st_uid != os.geteuid() or not is_private:
-                log.warning("'%s' is not a private folder of this user", path)
-                return None
-    except OSError as error:
-        log.info("cannot make '%s': %s", path, error)
-        return None
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for part in (f".syscr-{os.geteuid()}", *parts):
+        path = path / part
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.lstat()
+        is_private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022
+        if status.st_uid != os.geteuid() or not is_private:
+            raise NotPrivateError(errno.EPERM, "not a private folder of this user", str(path))
     return str(path)
 
 

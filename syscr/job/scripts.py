@@ -7,11 +7,10 @@ the job; a restored shell reads on from the file that it has open.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from syscr.errors import StoreAccessError
-from syscr.job.launcher import name_aside, place, private_dir
+from syscr.job.launcher import make_private_dir, name_aside, place
 
 _FOLDER = "scripts"
 
@@ -28,14 +27,15 @@ def store_script(checkpoint_dir: str, content: bytes, *, consequence: str = "") 
         StoreAccessError: It cannot be written.
     """
     end = f"; {consequence}" if consequence else ""
-    folder = private_dir(checkpoint_dir, _FOLDER)
-    if folder is None:
+    try:
+        folder = make_private_dir(checkpoint_dir, _FOLDER)
+    except OSError as error:
         raise StoreAccessError(
-            f"cannot store the batch script below '{checkpoint_dir}': it cannot be written, or "
-            f"'.syscr-{os.geteuid()}' in it is not a private folder of yours{end}",
+            f"cannot store the batch script below '{checkpoint_dir}': '{error.filename}': {error.strerror}{end}",
             hint="choose another --checkpoint-dir",
             path=checkpoint_dir,
-        )
+            errno=error.errno,
+        ) from error
     path = Path(folder, _name(content))
     try:
         is_damaged = path.exists() and path.read_bytes() != content

@@ -99,3 +99,17 @@ def test_copy_that_cannot_be_written_is_an_error(
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(StoreAccessError, match="No space left on device; nothing was submitted"):
         store_script(str(tmp_path), SCRIPT, consequence="nothing was submitted")
+
+
+def test_directory_that_cannot_be_had_is_named_with_its_reason(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(
+        StoreAccessError, match=rf"below '{file}': '{file}.*': File exists; nothing"
+    ):
+        store_script(str(file), SCRIPT, consequence="nothing was submitted")
+    own = tmp_path / f".syscr-{os.geteuid()}"
+    own.mkdir()
+    own.chmod(0o777)
+    with pytest.raises(StoreAccessError, match=rf"'{own}': not a private folder of this user$"):
+        store_script(str(tmp_path), SCRIPT)
