@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syscr.errors import JobNotFoundError, PreflightError, SyscrError
-from syscr.lives import sum_time
+from syscr.lives import close_life, sum_time
 from syscr.locating import Locator
-from syscr.model import Job, JobState, Target
+from syscr.model import Job, JobState, Life, Target
 from syscr.ports import Clock, Scheduler
 from syscr.request import CheckpointRequest
 from syscr.result import JobStatus
@@ -44,6 +44,8 @@ class StatusReader:
             job = None
         images, warnings = self.locator.list_images(target, None)
         lives = self.locator.list_lives(target, job.number if job else target.job_id.number)
+        if lives and _has_ended(target, job, lives[-1]):
+            lives = (*lives[:-1], close_life(lives[-1], None))
         kept, lost = sum_time(lives, self.clock.now())
         status = JobStatus(
             target,
@@ -66,9 +68,15 @@ class StatusReader:
             dumper = self.find_dumper(status.target)
             plan = dumper.plan(CheckpointRequest(status.target, dry_run=True), "checkpoint")
         except PreflightError as error:
-            warnings = (*status.warnings, error.message)
-            return replace(status, findings=error.findings, warnings=warnings)
+            return replace(status, findings=error.findings)
         except SyscrError as error:
             return replace(status, warnings=(*status.warnings, error.message))
         busy = plan.store.find_holder(plan.key)
         return replace(status, tasks=plan.tasks, findings=plan.findings, busy=busy)
+
+
+def _has_ended(target: Target, job: Job | None, life: Life) -> bool:
+    """Whether a life is over of which nobody could write that down: its job does not run."""
+    number = target.job_id.number if job is None else job.number
+    is_over = job is None or job.state.is_final or job.state.is_waiting
+    return life.ended_at is None and life.number == number and is_over

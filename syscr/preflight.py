@@ -50,7 +50,9 @@ def check_state(job: Job, operation: str) -> None:
         return
     hint = f"wait until it runs: 'squeue -j {job.job_id}'"
     if job.state.is_final or job.state is JobState.COMPLETING:
-        hint = f"bring it back from its newest image with 'syscr restart {job.job_id}'"
+        hint = f"if it has an image, 'syscr restart {job.job_id}' brings it back from that"
+    elif job.is_held:
+        hint = f"it is held; let it go with 'scontrol release {job.job_id}'"
     elif job.state is JobState.SUSPENDED:
         hint = f"resume it first: 'scontrol resume {job.job_id}'"
     raise JobStateError(
@@ -82,12 +84,8 @@ def choose_step(
         if target.step in steps:
             return target.step
         if running is not None and target.step.isdigit() and target.step not in running:
-            raise _refuse(target, _describe_missing(target, running))
-        others = (
-            f"; these can: {', '.join(f'{target.job_id}.{step}' for step in steps)}"
-            if steps
-            else ""
-        )
+            raise _refuse(target, _describe_missing(target, steps))
+        others = _name_others(target, steps)
         raise _refuse(
             target,
             Finding(
@@ -118,14 +116,19 @@ def choose_step(
     return steps[0]
 
 
-def _describe_missing(target: Target, running: Sequence[str]) -> Finding:
-    names = ", ".join(f"{target.job_id}.{step}" for step in running)
+def _describe_missing(target: Target, steps: Sequence[str]) -> Finding:
+    # of those that run, some are workers of syscr, under the name that a step of 'syscr srun' has as well
     return Finding(
         "no_such_step",
         Severity.ERROR,
-        f"job {target.job_id} has no step {target} now; {f'it runs {names}' if names else 'none runs'}",
+        f"job {target.job_id} has no step {target} now{_name_others(target, steps)}",
         f"see 'squeue --steps --jobs={target.job_id}'",
     )
+
+
+def _name_others(target: Target, steps: Sequence[str]) -> str:
+    names = ", ".join(f"{target.job_id}.{step}" for step in steps)
+    return f"; these can be checkpointed: {names}" if names else ""
 
 
 def _step_order(step: str) -> tuple[int, str]:

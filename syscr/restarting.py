@@ -324,7 +324,7 @@ def _refuse_alive(job: Job, image: Image) -> None:
     if job.state.is_final:
         return
     hint = ""
-    if job.state.is_waiting and "held" in job.reason.lower():
+    if job.is_held:
         hint = f"it is held and continues by itself after 'scontrol release {job.job_id}'; to use another "
         hint += f"image 'scancel {job.job_id}' first"
     elif job.state.is_waiting:

@@ -161,9 +161,13 @@ def parse_duration(text: str) -> float:
         return float(suffixed[1]) * _SUFFIXES[suffixed[2]]
     if stripped.isdigit():
         raise RequestError(
-            f"duration without a unit: '{text}'", hint=f"write '{text}s', '{text}m' or '{text}h'"
+            f"duration without a unit: '{text}'",
+            hint=f"write '{text}s', '{text}m', '{text}h' or '{text}d'",
         )
-    seconds = parse_slurm_time(stripped)
+    try:
+        seconds = parse_slurm_time(stripped)
+    except RequestError:
+        seconds = None
     if seconds is None:
         raise RequestError(f"not a duration: '{text}'", hint="write for example 90s, 15m, 2h, 7d")
     return seconds

@@ -249,7 +249,7 @@ class App:
             click.echo(chosen)
         if not self.flags.quiet:
             for warning in warnings:
-                click.echo(f"syscr: warning: {output.printable(warning)}", err=True)
+                click.echo(output.format_warning(warning), err=True)
 
     def show_error(self, error: Exception) -> None:
         """Write an error of one target to standard error, in text; JSON has it in the document."""

@@ -150,6 +150,14 @@ class SyscrCommand(_HelpMixin, click.Command):
         """Return the help text."""
         return self.help_text(ctx, _option_sections(self.params), _FOOTER).rstrip("\n")
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; a complaint of click's knows whose it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Install the log, bind the command's name and run."""
         app = ctx.ensure_object(App)

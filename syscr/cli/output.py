@@ -105,6 +105,14 @@ def format_error(error: Exception) -> str:
     return "\n".join(lines)
 
 
+def format_warning(warning: str) -> str:
+    """Return the text for people; lines after the first are what a tool said. Pure."""
+    first, *more = warning.split("\n")
+    return "\n".join(
+        (f"syscr: warning: {printable(first)}", *(f"  {printable(line)}" for line in more))
+    )
+
+
 def _detail_lines(details: Mapping[str, object], *, said: str, hint: str) -> list[str]:
     """Return findings and the end of a tool's output; other facts are for machines.
 

@@ -37,30 +37,30 @@ ABOUT = About(
 
 @command("simulate", about=ABOUT)
 @click.argument("target", type=TARGET, metavar="JOB")
-@click.option("--preempt", "cause", cls=SyscrOption, flag_value="preempt", help="A preemption.")
-@click.option("--timeout", "cause", cls=SyscrOption, flag_value="timeout", help="The time limit.")
-@click.option(
-    "--node-failure",
-    "cause",
-    cls=SyscrOption,
-    flag_value="node-failure",
-    help="The loss of the node.",
-)
+@click.option("--preempt", cls=SyscrOption, is_flag=True, help="A preemption.")
+@click.option("--timeout", cls=SyscrOption, is_flag=True, help="The time limit.")
+@click.option("--node-failure", cls=SyscrOption, is_flag=True, help="The loss of the node.")
 @click.option(
     "--wait",
     "wait_seconds",
     cls=SyscrOption,
     type=DURATION,
+    metavar="TIME",
     default=60.0,
-    help="How long to wait for the end of the life; a minute otherwise.",
+    help="Wait this long for the end of the life: 90s, 5m; a minute otherwise.",
 )
 @pass_app
-def simulate(app: App, target: Target, cause: str | None, wait_seconds: float) -> None:
+def simulate(app: App, target: Target, wait_seconds: float, **causes: bool) -> None:
     """Stop one job."""
-    if cause is None:
+    cause, *others = [name.replace("_", "-") for name, is_given in causes.items() if is_given] or [
+        ""
+    ]
+    if not cause or others:
         raise errors.RequestError(
-            "what is to be simulated is not said",
-            hint="give --preempt, --timeout or --node-failure",
+            "more than one thing is to be simulated"
+            if others
+            else "what is to be simulated is not said",
+            hint="give one of --preempt, --timeout and --node-failure",
         )
     app.interrupt_note = "the job may have been told to end"
     result = app.manager.simulate(target, cause, wait_seconds=wait_seconds)

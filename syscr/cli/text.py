@@ -198,9 +198,13 @@ def _advice(status: JobStatus) -> str:
         return f"write an image with: syscr checkpoint {status.target}"
     if status.job is not None and status.job.state is JobState.SUSPENDED:
         return f"resume it before a checkpoint: scontrol resume {status.target}"
-    if runs and not (status.tasks or status.findings or status.warnings):
+    is_running = status.job is not None and status.job.state is JobState.RUNNING
+    if is_running and not (status.tasks or status.findings or status.warnings):
         return "it was not started through syscr; start the next one with: syscr sbatch SCRIPT"
-    if status.job is not None and status.job.reason == "BeginTime" and status.lives:
+    is_waiting = status.job is not None and status.job.state.is_waiting
+    if status.job is not None and status.job.is_held:
+        return f"it is held; let it go with: scontrol release {status.target.job_id}"
+    if status.job is not None and is_waiting and status.job.reason == "BeginTime" and status.lives:
         return (
             "Slurm lets a requeued job wait two minutes; to start it at once: "
             f"scontrol update JobId={status.target.job_id} StartTime=now"
@@ -218,8 +222,14 @@ def _age(image: Image, now: datetime) -> str:
     return f"{seconds // 86400:.0f} d ago"
 
 
-def render_images(images: Sequence[Image]) -> str:
-    """Return the table of ``image list``."""
+def render_images(
+    images: Sequence[Image], target: Target | None = None, *, deleted: bool = False
+) -> str:
+    """Return the table of ``image list``, of one job or of all."""
+    if not images and deleted:
+        return f"no deleted images{f' of {target}' if target else ''}"
+    if not images and target is not None:
+        return f"no images of {target}; all that are there: syscr image list"
     if not images:
         return "no images; write one with: syscr checkpoint JOB"
     head = ("IMAGE", "JOB", "STEP", "BACKEND", "TASKS", "SIZE", "NODES", "NAME", "TAGS")

@@ -112,6 +112,11 @@ class Job:
     time_limit_seconds: float | None = None
     end_at: datetime | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits until somebody releases it: JobHeldUser, JobHeldAdmin, job requeued in held state."""
+        return self.state.is_waiting and "held" in self.reason.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:

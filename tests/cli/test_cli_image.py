@@ -33,6 +33,12 @@ def test_list_is_a_table(run: Run, manager: FakeManager) -> None:
 def test_list_that_is_empty_says_so(run: Run, manager: FakeManager) -> None:
     manager.answers["list_images"] = ((), ())
     assert run("image", "list").out == "no images; write one with: syscr checkpoint JOB\n"
+    assert (
+        run("image", "list", "4711.0").out
+        == "no images of 4711.0; all that are there: syscr image list\n"
+    )
+    assert run("image", "list", "--deleted").out == "no deleted images\n"
+    assert run("image", "list", "7", "--deleted").out == "no deleted images of 7\n"
     assert run("image", "list", "-q").out == ""
     assert json.loads(run("image", "list", "--json").out)["data"] == {"images": []}
 
@@ -218,6 +224,8 @@ def test_prune_of_nothing(run: Run, manager: FakeManager, tmp_path: Path) -> Non
         ((), "no rule says what to keep"),
         (("--keep-last", "0"), "--keep-last 0 keeps nothing"),
         (("--keep-within", "7"), "duration without a unit: '7'"),
+        (("--keep-within", "soon"), "write for example 90s, 15m, 2h, 7d"),
+        (("--keep-tag",), "see 'syscr image prune --help'"),
         (("--keep-last", "x"), "invalid value for '--keep-last'"),
         (("4711.0", "--keep-last", "1"), "prune takes a job, not a step"),
     ],

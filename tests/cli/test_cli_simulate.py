@@ -61,7 +61,13 @@ def test_loss_without_an_image_has_none_to_name(run: Run, manager: FakeManager) 
 def test_what_is_to_be_simulated_must_be_said(run: Run) -> None:
     done = run("simulate", "4711")
     assert done.status == 2
-    assert "--preempt, --timeout or --node-failure" in done.err
+    assert "--preempt, --timeout and --node-failure" in done.err
+
+
+def test_one_thing_at_a_time_is_simulated(run: Run, manager: FakeManager) -> None:
+    done = run("simulate", "4711", "--preempt", "--node-failure")
+    assert (done.status, manager.calls) == (2, [])
+    assert "more than one thing is to be simulated" in done.err
 
 
 def test_lives_are_told_one_by_one(run: Run, manager: FakeManager) -> None:
@@ -116,3 +122,6 @@ def test_wait_that_slurm_imposes_can_be_ended(run: Run, manager: FakeManager) ->
     job = replace(make_job(state=JobState.PENDING), reason="BeginTime")
     manager.answers["status"] = (JobStatus(TARGET, job, images=(make_image(),), lives=(FIRST,)),)
     assert "scontrol update JobId=4711 StartTime=now" in run("status", "4711").out
+    job = replace(job, state=JobState.CANCELLED)  # Slurm leaves the reason there
+    manager.answers["status"] = (JobStatus(TARGET, job, images=(make_image(),), lives=(FIRST,)),)
+    assert run("status", "4711").out.splitlines()[-1] == "bring it back with: syscr restart 4711"

@@ -62,6 +62,11 @@ def test_job_with_findings_is_refused_with_the_reason(run: Run, manager: FakeMan
             JobStatus(TARGET, make_job()),
             "it was not started through syscr; start the next one with: syscr sbatch SCRIPT",
         ),
+        (JobStatus(TARGET, make_job(state=JobState.COMPLETING)), "  images      none"),
+        (
+            JobStatus(TARGET, make_job(state=JobState.PENDING, reason="JobHeldUser", node_list="")),
+            "it is held; let it go with: scontrol release 4711",
+        ),
         (JobStatus(TARGET, make_job(), busy="alice on login1"), "  images      none"),
         (
             JobStatus(TARGET, make_job(state=JobState.PENDING, reason="Resources", node_list="")),
@@ -144,3 +149,12 @@ def test_doctor_that_finds_something_fails_after_the_report(
     assert outcome.status == status
     assert "node c2" in outcome.out
     assert "c2" in outcome.err
+
+
+def test_what_a_tool_said_stands_below_the_remark(run: Run, manager: FakeManager) -> None:
+    warning = "node 'c1' did not answer (Terminated)\n| srun: error: c1: \x1b[31mtask 0"
+    manager.answers["status"] = (JobStatus(TARGET, make_job(), warnings=(warning,)),)
+    assert run("status", "4711").err == (
+        "syscr: warning: node 'c1' did not answer (Terminated)\n"
+        "  | srun: error: c1: \\x1b[31mtask 0\n"
+    )

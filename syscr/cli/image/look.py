@@ -38,7 +38,7 @@ def list_images(app: App, target: Target | None, image_dir: str | None, deleted:
     app.emit(
         "image list",
         data=lambda: {"images": images},
-        text=lambda: text.render_images(images),
+        text=lambda: text.render_images(images, target, deleted=deleted),
         quiet=lambda: "\n".join(image.image_id for image in images),
         warnings=warnings,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from core_support import HOME, JOB, KEY, OTHER, TARGET, World, task
 
@@ -12,7 +15,18 @@ from syscr.errors import (
     SchedulerUnavailableError,
     StoreAccessError,
 )
-from syscr.model import Finding, JobDetails, JobState, Severity, Submission, Target, TaskImage
+from syscr.lives import LifeBook
+from syscr.model import (
+    Finding,
+    JobDetails,
+    JobState,
+    Life,
+    Severity,
+    StopReason,
+    Submission,
+    Target,
+    TaskImage,
+)
 from syscr.ports import StoreKey
 from syscr.request import PruneRequest, RestartRequest
 
@@ -45,7 +59,8 @@ def test_status_of_a_job_that_cannot_be_dumped_says_why(world: World) -> None:
     world.scheduler.add_job(4711)
     (status,) = world.manager.status([TARGET])
     assert [finding.code for finding in status.findings] == ["not_checkpointable"]
-    assert "was not started through syscr" in status.warnings[0]
+    assert "was not started through syscr" in status.findings[0].message
+    assert status.warnings == ()  # the finding says it already
 
 
 def test_status_of_another_users_job_is_a_remark(world: World) -> None:
@@ -60,6 +75,26 @@ def test_status_of_a_waiting_job_asks_no_node(world: World) -> None:
     (status,) = world.manager.status([TARGET])
     assert (status.images, status.tasks, status.warnings) == ((image,), (), ())
     assert world.log == []
+
+
+@pytest.mark.parametrize("state", [JobState.PENDING, JobState.CANCELLED])
+def test_life_of_a_job_that_does_not_run_is_over(world: World, state: JobState) -> None:
+    """A node that is lost writes nothing down: what ran after the image is not kept."""
+    world.add_job(state=state)
+    began = world.clock.now()
+    life = Life(4711, 0, "c1", began, image_at=began + timedelta(seconds=10))
+    LifeBook(world.home, KEY).begin(replace(life, next_at=began + timedelta(seconds=99)))
+    world.clock.sleep(60)
+    (status,) = world.manager.status([TARGET])
+    assert [(one.reason, one.next_at) for one in status.lives] == [(StopReason.LOST, None)]
+    assert status.kept_seconds == 10.0
+
+
+def test_life_of_the_job_that_continues_it_is_not_over(world: World) -> None:
+    world.add_job(state=JobState.CANCELLED)
+    LifeBook(world.home, KEY).begin(Life(4799, 0, "c1", world.clock.now()))
+    (status,) = world.manager.status([TARGET])
+    assert [one.reason for one in status.lives] == [None]
 
 
 def test_status_says_who_is_at_work(world: World) -> None:

@@ -44,6 +44,20 @@ def test_state_is_named_in_slurms_own_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "reason", "hint"),
+    [
+        (JobState.PENDING, "Resources", "wait until it runs"),
+        (JobState.PENDING, "JobHeldUser", "scontrol release 4711"),
+        (JobState.CANCELLED, "None", "if it has an image, 'syscr restart 4711'"),
+    ],
+)
+def test_hint_fits_the_state(state: JobState, reason: str, hint: str) -> None:
+    with pytest.raises(JobStateError) as caught:
+        preflight.check_state(replace(RUNNING, state=state, reason=reason), "checkpoint")
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
     ("named", "steps", "chosen"),
     [
         ("4711", ("batch",), "batch"),
@@ -69,7 +83,7 @@ def test_several_steps_are_named_in_their_order() -> None:
     [
         ("4711", (), "job 4711 was not started through syscr"),
         ("4711.0", (), "step 4711.0 was not started through syscr"),
-        ("4711.0", ("1", "2"), "these can: 4711.1, 4711.2"),
+        ("4711.0", ("1", "2"), "these can be checkpointed: 4711.1, 4711.2"),
     ],
 )
 def test_job_without_tasks_of_ours_is_refused(
@@ -85,8 +99,8 @@ def test_job_without_tasks_of_ours_is_refused(
 @pytest.mark.parametrize(
     ("running", "reason"),
     [
-        (("1", "2"), r"job 4711 has no step 4711\.0 now; it runs 4711\.1, 4711\.2"),
-        ((), "now; none runs"),
+        (("1", "2"), r"job 4711 has no step 4711\.0 now; these can be checkpointed: 4711\.1;"),
+        ((), r"no step 4711\.0 now; these can"),
         (("0",), r"step 4711\.0 was not started through syscr"),
     ],
 )
