@@ -126,6 +126,10 @@ class Dumper:
         running = None
         if target.step is not None and not any(task.step == target.step for task in tasks):
             running = self.scheduler.find_steps(job.job_id)
+            others = self.workers.inspect(
+                job, step=None, keep_seconds=0.0
+            )  # which it may have meant
+            tasks = [task for report in others for task in report.tasks]
         step = preflight.choose_step(target, tasks, running)
         if target.step is None and len({task.step for task in tasks}) > 1:
             # findings of this step only

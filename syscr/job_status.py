@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syscr.errors import JobNotFoundError, PreflightError, SyscrError
-from syscr.lives import close_life, sum_time
+from syscr.lives import add_image, close_life, sum_time
 from syscr.locating import Locator
 from syscr.model import Job, JobState, Life, Target
 from syscr.ports import Clock, Scheduler
@@ -44,6 +44,9 @@ class StatusReader:
             job = None
         images, warnings = self.locator.list_images(target, None)
         lives = self.locator.list_lives(target, job.number if job else target.job_id.number)
+        own = [image for image in images if image.manifest.step == (target.step or "batch")]
+        if lives and own:
+            lives = (*lives[:-1], add_image(lives[-1], own[-1]))
         if lives and _has_ended(target, job, lives[-1]):
             lives = (*lives[:-1], close_life(lives[-1], None))
         kept, lost = sum_time(lives, self.clock.now())

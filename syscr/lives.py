@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from syscr.errors import SyscrError
-from syscr.model import Life, StopReason
+from syscr.model import Image, Life, StopReason
 from syscr.ports import Store, StoreKey
 from syscr.units import format_time, parse_time
 
@@ -315,6 +315,14 @@ def sum_time(lives: Sequence[Life], now: datetime) -> tuple[float, float]:
         kept += saved
         lost += ran - saved
     return kept, lost
+
+
+def add_image(life: Life, image: Image) -> Life:
+    """Return a life with an image that somebody else than its agent has taken of it, if it is its newest."""
+    created_at = image.manifest.created_at
+    if created_at >= life.started_at and (life.image_at is None or created_at > life.image_at):
+        return replace(life, image_id=image.image_id, image_at=created_at)
+    return life
 
 
 def close_life(life: Life, ended: End | None) -> Life:

@@ -57,7 +57,11 @@ def _judge(healths: Sequence[NodeHealth]) -> None:
     silent = [health.node for health in healths if health.error]
     if silent:
         cls = SchedulerUnavailableError if len(silent) == len(healths) else PartialError
-        raise cls(f"cannot ask node {', '.join(silent)}", hint="", nodes=silent)
+        raise cls(
+            f"cannot ask node {', '.join(silent)}",
+            hint="a node takes no steps while it is down, drained or full; 'syscr doctor' on it needs no Slurm",
+            nodes=silent,
+        )
     unfit = [health.node for health in healths if all(item.missing for item in health.backends)]
     if unfit:
         raise ToolUnsupportedError(

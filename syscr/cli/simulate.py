@@ -62,6 +62,7 @@ def simulate(app: App, target: Target, wait_seconds: float, **causes: bool) -> N
             else "what is to be simulated is not said",
             hint="give one of --preempt, --timeout and --node-failure",
         )
+    app.act_for([target])
     app.interrupt_note = "the job may have been told to end"
     result = app.manager.simulate(target, cause, wait_seconds=wait_seconds)
     app.emit(

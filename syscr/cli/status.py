@@ -34,6 +34,8 @@ ABOUT = About(
 def status(app: App, targets: tuple[Target, ...]) -> None:
     """Show the state of jobs."""
     app.interrupt_note = "nothing was changed"
+    if targets:
+        app.act_for(targets)
     statuses = app.manager.status(tuple(dict.fromkeys(targets)))
     render = text.render_status if targets else text.render_status_table
     app.emit(

@@ -6,12 +6,11 @@ Lives are kept for jobs with an agent (``--checkpoint``, ``--total-time``); see 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from syscr.errors import ManifestError
 from syscr.job.environment import TaskPlace
-from syscr.lives import End, LifeBook, close_life, find_open, read_end
+from syscr.lives import End, LifeBook, add_image, close_life, find_open, read_end
 from syscr.model import Image, Life, StopReason
 from syscr.ports import Clock, Store, StoreKey
 
@@ -178,9 +177,9 @@ def _note_image(book: LifeBook, place: TaskPlace, image: Image | None) -> None:
     others = [life for life in book.read() if not _is_own(life, place)]
     if image is None or not others:
         return
-    last, created_at = others[-1], image.manifest.created_at
-    if created_at >= last.started_at and (last.image_at is None or created_at > last.image_at):
-        book.close(replace(last, image_id=image.image_id, image_at=created_at))
+    life = add_image(others[-1], image)
+    if life != others[-1]:
+        book.close(life)
 
 
 def _is_own(life: Life, place: TaskPlace) -> bool:

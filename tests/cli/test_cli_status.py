@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from cli_support import FakeManager, Run, make_image, make_job, make_task
 
+from syscr.cli.app import App
 from syscr.errors import SchedulerUnavailableError
 from syscr.model import Finding, JobId, JobState, Severity, Target
 from syscr.ports import Capabilities
@@ -158,3 +160,31 @@ def test_what_a_tool_said_stands_below_the_remark(run: Run, manager: FakeManager
         "syscr: warning: node 'c1' did not answer (Terminated)\n"
         "  | srun: error: c1: \\x1b[31mtask 0\n"
     )
+
+
+@pytest.mark.parametrize("argv", [("status", "4711"), ("simulate", "4711", "--timeout")])
+def test_root_acts_as_the_owner_of_a_job(
+    run: Run, app: App, manager: FakeManager, argv: tuple[str, ...]
+) -> None:
+    """Root's own directories know nothing of its images and lives."""
+    became: list[tuple[str, tuple[str, ...]]] = []
+
+    def become(user: str, args: Sequence[str]) -> None:
+        became.append((user, tuple(args)))
+        raise SystemExit(0)  # the process goes on as that user
+
+    app.is_root, app.become = lambda: True, become
+    manager.answers["find_owner"] = "alice"
+    with pytest.raises(SystemExit):
+        run(*argv)
+    assert became == [("alice", argv)]
+    assert [name for name, _ in manager.calls] == ["find_owner"]
+
+
+def test_root_is_shown_the_jobs_of_root_where_none_is_named(
+    run: Run, app: App, manager: FakeManager
+) -> None:
+    app.is_root = lambda: True
+    manager.answers["status"] = ()
+    run("status")
+    assert manager.calls == [("status", ((),))]

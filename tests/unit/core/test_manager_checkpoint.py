@@ -567,3 +567,11 @@ def test_tasks_that_write_one_file_stand_still_together(
     world.workers.together.clear()
     vacate(world)  # stands still to the end anyway
     assert world.workers.together == set()
+
+
+def test_step_that_does_not_run_is_refused_with_those_that_can_be_taken(world: World) -> None:
+    world.add_job(4711, task())
+    with pytest.raises(
+        PreflightError, match=r"no step 4711\.7 now; these can be checkpointed: 4711\.batch"
+    ):
+        world.manager.checkpoint(CheckpointRequest(Target.parse("4711.7")))

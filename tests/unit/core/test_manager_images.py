@@ -88,6 +88,10 @@ def test_life_of_a_job_that_does_not_run_is_over(world: World, state: JobState) 
     (status,) = world.manager.status([TARGET])
     assert [(one.reason, one.next_at) for one in status.lives] == [(StopReason.LOST, None)]
     assert status.kept_seconds == 10.0
+    image = world.add_image()  # taken from outside, so its agent has not noted it
+    (status,) = world.manager.status([TARGET])
+    assert status.lives[-1].image_id == image.image_id
+    assert status.kept_seconds == 61.0
 
 
 def test_life_of_the_job_that_continues_it_is_not_over(world: World) -> None:
