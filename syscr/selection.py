@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from syscr.errors import ImageCorruptError, ImageNotFoundError
+from syscr.errors import ImageCorruptError, ImageNotFoundError, RequestError
 from syscr.model import Image
 from syscr.ports import Store, StoreKey
 from syscr.result import SkippedImage
 
 Progress = Callable[[Mapping[str, object]], None]
+_IMAGE_NAME = re.compile(r"[0-9]{8}T.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,29 @@ def select_newest(
     raise ImageNotFoundError(f"there is no image of job {name} in '{store.checkpoint_dir}'")
 
 
+_HOW_TO_NAME = "name a folder such as DIR/1234.ckpt or DIR/1234.0.ckpt, or one image in it"
+
+
+def check_restart_dir(path: str) -> None:
+    """Refuse what can name no image, before a job is submitted that would only end with that; pure.
+
+    Whether the image is there is not asked: another job may have to write it first.
+
+    Raises:
+        RequestError: The last part of the path is no ``.ckpt`` folder and no image.
+
+    Example:
+        >>> check_restart_dir("/d/4711.ckpt/"), check_restart_dir("4711.ckpt/20261124T061900Z-9f3c21ab")
+        (None, None)
+    """
+    name = path.rstrip("/").rpartition("/")[2]
+    if not name.endswith(".ckpt") and _IMAGE_NAME.fullmatch(name) is None:
+        raise RequestError(
+            f"cannot continue from '{path}': it names no image; nothing was submitted",
+            hint=_HOW_TO_NAME,
+        )
+
+
 def select_from_dir(open_store: Callable[[str], Store], path: str, *, level: str) -> Selection:
     """Choose what ``--restart-dir`` names: an image's folder, or a ``.ckpt`` folder's newest good one.
 
@@ -102,7 +127,7 @@ def select_from_dir(open_store: Callable[[str], Store], path: str, *, level: str
     except ImageNotFoundError as error:
         raise ImageNotFoundError(
             f"cannot continue from '{folder}': {error.message}",
-            hint="name a folder such as DIR/1234.ckpt or DIR/1234.0.ckpt, or one image in it",
+            hint=_HOW_TO_NAME,
         ) from error
     differences = store.verify(image, level=level)
     if differences:

@@ -26,7 +26,7 @@ from syscr.job.scripts import store_script
 from syscr.model import Image, JobId
 from syscr.ports import CommandTimeout, Completed, Runner, Store, StoreKey
 from syscr.process.attached import run_attached
-from syscr.selection import CONTINUES, SUBMISSION
+from syscr.selection import CONTINUES, SUBMISSION, check_restart_dir
 from syscr.settings import Settings
 from syscr.slurm import commands as slurm_commands
 from syscr.slurm import script as slurm_script
@@ -84,6 +84,8 @@ class Submitter:
         script, arguments, name = _read_script(split)
         in_script = slurm_script.read_sbatch_options(script)
         own = self._own(split).over(read_own_options(in_script))
+        if own.restart_dir:
+            check_restart_dir(own.restart_dir)
         checkpoint_dir = self._checkpoint_dir(own)
         parsed = (*in_script, *split.parsed)
         wrapper = slurm_script.build_wrapper(

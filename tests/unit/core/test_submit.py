@@ -247,9 +247,17 @@ def test_script_that_is_not_unicode_keeps_its_bytes(desk: Desk) -> None:
     assert Path(desk.run_line[-1]).read_bytes() == content
 
 
+@pytest.mark.parametrize("path", ["/", ".", "images", "/d/4711.ckpt/other", "/d/4711"])
+def test_restart_dir_that_names_no_image_is_refused(desk: Desk, path: str) -> None:
+    with pytest.raises(RequestError, match="names no image; nothing was submitted") as caught:
+        desk.sbatch(f"--restart-dir={path}", "job.sh")
+    assert "DIR/1234.ckpt" in caught.value.hint
+    assert desk.words == ()
+
+
 @pytest.mark.parametrize("where", ["command", "script"])
 def test_own_options_are_taken_from_both_places(desk: Desk, where: str) -> None:
-    own = ["--checkpoint-dir=ours", "--backend=dmtcp", "--checkpoint=10", "--restart-dir=old"]
+    own = ["--checkpoint-dir=ours", "--backend=dmtcp", "--checkpoint=10", "--restart-dir=7.ckpt"]
     if where == "script":
         lines = "".join(f"#SBATCH {word}\n" for word in own)
         (desk.root / "job.sh").write_text(f"#!/bin/sh\n{lines}true\n")
@@ -257,7 +265,7 @@ def test_own_options_are_taken_from_both_places(desk: Desk, where: str) -> None:
     desk.sbatch(*own, "job.sh")
     assert desk.run_line[:8] == [
         *["--checkpoint-dir", str(desk.root / "ours"), "--backend", "dmtcp"],
-        *["--interval", "600", "--restart-dir", str(desk.root / "old")],
+        *["--interval", "600", "--restart-dir", str(desk.root / "7.ckpt")],
     ]
     assert not any("checkpoint" in word for word in desk.words)
 
