@@ -160,6 +160,8 @@ def finding_lines(finding: object) -> list[str]:
 
 def usage_message(error: click.ClickException) -> str:
     """Return click's complaint in our form; pure."""
+    if isinstance(error, click.NoSuchOption):  # click names what is near in the same sentence
+        return f"cannot read the command line: no such option: {error.option_name}"
     text = error.format_message().strip().rstrip(".")
     return f"cannot read the command line: {text[:1].lower()}{text[1:]}"
 
@@ -167,6 +169,9 @@ def usage_message(error: click.ClickException) -> str:
 def usage_hint(error: click.ClickException) -> str:
     """Return which help to look at; pure."""
     own = getattr(error, "syscr_hint", "")
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        names = " or ".join(f"'{name}'" for name in sorted(error.possibilities))
+        return f"did you mean {names}?"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "syscr"
     return str(own) or f"see '{path} --help'"

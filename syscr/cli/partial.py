@@ -24,11 +24,14 @@ def settle(verb: str, failures: Sequence[SyscrError], replies: Sequence[object])
     """
     if not failures:
         return
+    act, _, noun = verb.partition(" ")
     total, failed = len(replies), len(failures)
     if total == 1:
         raise failures[0]
     details = {"results": encode.to_json(list(replies))}
     same = {type(failure) for failure in failures}
     if failed == total and len(same) == 1:
-        raise type(failures[0])(f"cannot {verb} any of {total} targets", hint="", **details)
-    raise PartialError(f"cannot {verb} {failed} of {total} targets", hint="", **details)
+        raise type(failures[0])(
+            f"cannot {act} any of {total} {noun or 'target'}s", hint="", **details
+        )
+    raise PartialError(f"cannot {act} {failed} of {total} {noun or 'target'}s", hint="", **details)

@@ -104,7 +104,8 @@ def _resolve(
         )
     raise RequestError(
         f"{tool}: unknown option '--{given}'",
-        hint=f"write its argument as '--{given}=VALUE', so that the program can be told from it",
+        hint="look at its spelling; if this Slurm has it, write its argument as "
+        f"'--{given}=VALUE', so that the program can be told from it",
         option=given,
     )
 

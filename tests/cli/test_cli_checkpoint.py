@@ -308,3 +308,13 @@ def test_unexpected_exception_is_a_fault_in_syscr(run: Run, manager: FakeManager
         json.loads(run("checkpoint", "4711", "--json", "-q").err.splitlines()[-1])["code"]
         == "fault"
     )
+
+
+def test_option_that_is_nearly_right_is_named(run: Run) -> None:
+    assert run("checkpoint", "4711", "--dry-rum").err == (
+        "syscr: cannot read the command line: no such option: --dry-rum\nhint: did you mean '--dry-run'?\n"
+    )
+    assert (
+        run("checkpoint", "4711", "--xyzzy").err.splitlines()[-1]
+        == "hint: see 'syscr checkpoint --help'"
+    )

@@ -143,7 +143,7 @@ def test_verify_of_several_tells_each(run: Run, manager: FakeManager) -> None:
     assert outcome.status == 4
     assert outcome.out == f"{IMAGE_ID}: all digests are right\n"
     assert "syscr: no image '20200101T'" in outcome.err
-    assert "syscr: cannot verify image 1 of 2 targets" in outcome.err
+    assert "syscr: cannot verify 1 of 2 images" in outcome.err
     results = json.loads(run("image", "verify", "20200101T", IMAGE_ID, "--json").out)["data"][
         "results"
     ]
