@@ -169,7 +169,7 @@ class Locator:
         warnings: list[str] = []
         for store in self.stores(image_dir):
             try:
-                keys = (None,) if target is None else tuple(_keys_of(store, target))
+                keys = (None,) if target is None else _list_keys(store, target, deleted=deleted)
                 for key in keys:
                     found, unreadable = store.list_images(key=key, deleted=deleted)
                     images += found
@@ -197,14 +197,14 @@ def name_dirs(dirs: Sequence[str]) -> str:
     return shown if more < 1 else f"{shown} and {more} other{'s' if more > 1 else ''}"
 
 
-def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:
+def _keys_of(store: Store, target: Target, *, deleted: bool = False) -> tuple[StoreKey, ...]:
     """Return the keys that hold images of a target."""
     job_id = target.job_id
     if job_id.array_index is None and job_id.het_offset is None:
         lineage = find_lineage(store, job_id.number)
         keys = [key for key in store.find_keys(lineage) if store.list_images(key=key)[0]]
     else:  # the folder has the task's own plain number, which Slurm forgets
-        images, _ = store.list_images()
+        images, _ = store.list_images(deleted=deleted)
         keys = list(
             dict.fromkeys(
                 StoreKey(image.manifest.lineage, image.manifest.step)
@@ -213,6 +213,15 @@ def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:
             )
         )
     return tuple(key for key in keys if target.step in {None, key.step})
+
+
+def _list_keys(store: Store, target: Target, *, deleted: bool) -> tuple[StoreKey, ...]:
+    """Return the keys that hold something of a target to list: also what cannot be read, or is deleted."""
+    job_id = target.job_id
+    if job_id.array_index is None and job_id.het_offset is None:
+        keys = store.find_keys(find_lineage(store, job_id.number))
+        return tuple(key for key in keys if target.step in {None, key.step})
+    return _keys_of(store, target, deleted=deleted)
 
 
 def _choose_key(target: Target, keys: Sequence[StoreKey]) -> StoreKey:

@@ -258,3 +258,19 @@ def test_waiting_ends_at_the_deadline() -> None:
 def test_many_directories_are_named_by_the_first_three() -> None:
     assert name_dirs(["/a", "/b", "/c"]) == "'/a', '/b', '/c'"
     assert name_dirs(["/a", "/b", "/c", "/d"]) == "'/a', '/b', '/c' and 1 other"
+
+
+@pytest.mark.parametrize("job_id", ["4711", "4711_3"])
+def test_deleted_images_are_listed_where_no_other_is_left(world: World, job_id: str) -> None:
+    image = world.add_image(job_id=job_id)
+    world.manager.delete_image(image)
+    target = Target.parse(job_id)
+    assert world.manager.list_images(target=target)[0] == ()
+    (found,), _ = world.manager.list_images(target=target, deleted=True)
+    assert found.image_id == image.image_id
+
+
+def test_image_that_cannot_be_read_is_named_where_no_other_is_left(world: World) -> None:
+    world.manager.delete_image(world.add_image())  # its folder is there
+    world.home.unreadable = ("cannot read manifest",)
+    assert world.manager.list_images(target=TARGET) == ((), ("cannot read manifest",))
