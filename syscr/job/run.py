@@ -22,7 +22,7 @@ from syscr.job.choosing import ImageChooser
 from syscr.job.environment import TaskPlace
 from syscr.job.prepare import prepare
 from syscr.job.run_options import RunOptions
-from syscr.job.scripts import keep_script
+from syscr.job.scripts import is_lost_copy, keep_script
 from syscr.job.sharing import mark_failed
 from syscr.job.start import Keeping, TaskStarter
 from syscr.lives import LifeBook, ended_folder, run_folder
@@ -72,6 +72,14 @@ class TaskRunner:
         may_start_afresh = place.restart_count == 0 and options.restart_dir is None
         if not may_start_afresh:
             tell_decided()
+        if is_lost_copy(options.checkpoint_dir, options.command[0]):  # it cannot be run
+            self.warn(
+                f"node '{place.node}' does not see the batch script, which lies in the checkpoint directory: "
+                f"'{options.checkpoint_dir}' is not on storage that it shares with the login node"
+            )
+            self.warn(
+                "hint: submit the job with a --checkpoint-dir that all nodes and the login node mount"
+            )
         try:
             store = self.open_store(options.checkpoint_dir)
             key = StoreKey(find_lineage(store, place.number), place.step)

@@ -7,6 +7,7 @@ the job; a restored shell reads on from the file that it has open.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from syscr.errors import StoreAccessError
@@ -55,6 +56,12 @@ def store_script(checkpoint_dir: str, content: bytes, *, consequence: str = "") 
             errno=error.errno,
         ) from error
     return str(path)
+
+
+def is_lost_copy(checkpoint_dir: str, path: str) -> bool:
+    """Whether this is the copy of a batch script that ``syscr sbatch`` has made, and this node has it not."""
+    folder = Path(checkpoint_dir, f".syscr-{os.geteuid()}", _FOLDER)
+    return Path(path).parent == folder and not Path(path).exists()
 
 
 def keep_script(checkpoint_dir: str, path: str) -> str:

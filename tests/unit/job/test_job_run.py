@@ -609,3 +609,16 @@ def test_script_that_cannot_be_copied_runs_without_checkpoints(job: Job, tmp_pat
     assert job.warnings[0].endswith(
         "No such file or directory; the program runs without checkpoints"
     )
+
+
+def test_batch_script_that_this_node_does_not_see_is_explained(job: Job) -> None:
+    """The launcher only knows that a file is missing."""
+    script = Path(job.directory, f".syscr-{os.geteuid()}", "scripts", "0a1b")
+    script.parent.mkdir(parents=True)
+    script.touch()
+    job.run(command=(str(script), "arg"))
+    assert job.warnings == []
+    script.unlink()
+    job.run(command=(str(script), "arg"))
+    assert f"'{job.directory}' is not on storage that it shares" in job.warnings[0]
+    assert "--checkpoint-dir that all nodes" in job.warnings[1]
