@@ -128,4 +128,9 @@ def find_first_look(number: int, poll_seconds: float) -> float:
 
 def has_time(cost_seconds: float, left_seconds: float) -> bool:
     """Whether a checkpoint can be finished before SIGKILL; if not it must not even begin."""
-    return _MARGIN * cost_seconds < left_seconds
+    return find_spare(cost_seconds, left_seconds) > 0
+
+
+def find_spare(cost_seconds: float, left_seconds: float) -> float:
+    """Return how long a checkpoint may be put off so that it is still finished in time, in seconds."""
+    return left_seconds - _MARGIN * cost_seconds

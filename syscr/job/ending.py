@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from syscr.dumping import Dumper
-from syscr.errors import JobStateError, SyscrError
+from syscr.dumping import Dumper, Plan
+from syscr.errors import JobStateError, PreflightError, StoreLockedError, SyscrError
 from syscr.job.remembered import RememberedScheduler
-from syscr.model import Image, JobId, StopReason
+from syscr.model import Image, JobId, Severity, StopReason
 from syscr.ports import Scheduler
 from syscr.request import CheckpointRequest
 
 log = logging.getLogger(__name__)
+
+_MOST_SECONDS = 600.0
+_AGAIN_SECONDS = 0.1
 
 EXIT_UNFINISHED = 75
 """Exit code of a job that has not come to its end; EX_TEMPFAIL of sysexits.h. Also in ``csrc/launcher``."""
@@ -28,6 +31,14 @@ class Launcher(Protocol):
 
     def leave(self, exit_code: int) -> None:
         """End the step."""
+
+
+def _is_busy(error: SyscrError) -> bool:
+    """Whether another checkpoint is all that stands in the way."""
+    if isinstance(error, PreflightError):
+        errors = [one for one in error.findings if one.severity is Severity.ERROR]
+        return bool(errors) and all(one.code == "task_busy" for one in errors)
+    return isinstance(error, StoreLockedError)
 
 
 def _silent(_: Mapping[str, object]) -> None:
@@ -58,6 +69,20 @@ class Ender:
             if not self.scheduler.get_job(job_id).state.is_waiting:
                 raise
 
+    def _dump(self, request: CheckpointRequest, spare_seconds: float) -> tuple[Plan, Image]:
+        """Take the image; a checkpoint that somebody else takes at this moment is waited for."""
+        clock = self.dumper.clock
+        deadline = clock.monotonic() + min(spare_seconds, _MOST_SECONDS)
+        while True:
+            try:
+                plan = self.dumper.plan(request, "requeue")
+                return plan, self.dumper.dump(plan, request, hold=True, progress=_silent)[0]
+            except SyscrError as error:
+                if not _is_busy(error) or clock.monotonic() >= deadline:
+                    raise
+                log.info("waiting for another checkpoint: %s", error.message)
+            clock.sleep(_AGAIN_SECONDS)
+
     def end(
         self,
         request: CheckpointRequest,
@@ -66,6 +91,7 @@ class Ender:
         requeue: bool,
         is_requeued: bool,
         hold: bool,
+        spare_seconds: float,
         write_down: Callable[[Image], None],
     ) -> None:
         """Take the last image and give the node back.
@@ -80,6 +106,7 @@ class Ender:
             requeue: Whether the job is to live again; False: it stays ended, with its image.
             is_requeued: Slurm has taken it back already; it is not asked once more.
             hold: Let the requeued job wait for ``scontrol release``.
+            spare_seconds: How long another checkpoint, which is just going on, may be waited for.
             write_down: Called with the image before the program is ended.
 
         Raises:
@@ -87,8 +114,7 @@ class Ender:
         """
         self.remembered.is_offline = True  # an ending job is RUNNING to us, whatever Slurm calls it
         try:
-            plan = self.dumper.plan(request, "requeue")
-            image, _ = self.dumper.dump(plan, request, hold=True, progress=_silent)
+            plan, image = self._dump(request, spare_seconds)
             try:
                 if requeue and not is_requeued:
                     self._requeue(plan.job.job_id, hold=hold)

@@ -235,6 +235,7 @@ class Keeper:
                     requeue=requeue,
                     is_requeued=self.forecast.is_requeued,
                     hold=self.forecast.policy.hold,
+                    spare_seconds=stopping.find_spare(self.forecast.find_cost(), left_seconds),
                     write_down=lambda image: self.entry.close(reason, image),
                 )
                 return

@@ -15,6 +15,7 @@ from syscr.errors import (
     SchedulerDeniedError,
     SchedulerUnavailableError,
     StoreFullError,
+    StoreLockedError,
     SyscrError,
 )
 from syscr.job.ending import EXIT_UNFINISHED, Ender
@@ -414,6 +415,30 @@ def test_image_that_would_not_be_finished_before_sigkill_is_not_begun(bench: Ben
     assert (ended.reason, ended.exit_code) == (StopReason.PREEMPTION, -15)  # not the user
     (line,) = bench.firewall.said
     assert line == f"{bench.life.note}; its next life begins with its last image, if it has one"
+
+
+@pytest.mark.parametrize("gets", ["free", "worse"])
+def test_checkpoint_of_somebody_else_is_waited_for(bench: Bench, gets: str) -> None:
+    bench.go_on(20)
+    bench.world.home.failures["lock"] = StoreLockedError("another one is going on")
+    if gets == "worse":
+
+        def fail(seconds: float) -> None:
+            bench.clock.advance(seconds)
+            bench.world.home.failures["lock"] = StoreLockedError("another one is going on")
+
+        bench.clock.sleep = fail  # type: ignore[method-assign]
+    bench.outlook.found = Outlook(JobState.RUNNING, preempted_at=bench.clock.now())
+    assert bench.keeper.keeps_back()
+    began = bench.clock.monotonic()
+    bench.keeper.act()
+    if gets == "free":
+        assert bench.acts() == ENDED
+        assert bench.clock.sleeps == [0.1]
+    else:
+        assert bench.acts() == ["pass on"]  # in time
+        assert 20 < bench.clock.monotonic() - began < 30
+        assert "another one is going on" in bench.life.note
 
 
 def test_job_that_ends_at_its_limit_without_any_image_is_told_so(bench: Bench) -> None:
