@@ -461,11 +461,18 @@ class Work:
         return [row[0] for row in rows if len(row) == 2 and row[1].startswith(self.path)]
 
     def clean_up(self) -> None:
-        """End what still runs here, and wait until it is gone."""
-        jobs = self.list_jobs()
-        if jobs:
-            self.cluster.run("root", "login", ["scancel", *jobs])
-            self.cluster.wait_for(lambda: not self.list_jobs(), f"jobs {jobs} are gone")
+        """End what still runs here, and wait until it is gone.
+
+        More than once: Slurm takes no cancellation of a job that it is just putting back into its queue.
+        """
+
+        def are_gone() -> bool:
+            jobs = self.list_jobs()
+            if jobs:
+                self.cluster.run("root", "login", ["scancel", *jobs])
+            return not jobs
+
+        self.cluster.wait_for(are_gone, f"the jobs in {self.path} are gone")
 
     def describe(self) -> str:
         """Return the ends of all small files here, for the report of a failed test."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from alive_support import find_death, save_state, start
+from alive_support import LongLived, find_death, save_state, start
 from cluster_support import Cluster, Work
 from faults_support import CRIU, in_parallel, killed
 
@@ -64,21 +64,6 @@ def test_controller_killed_during_a_checkpoint_costs_nothing(cluster: Cluster, w
     assert patient.reasons() == ["own end"]
 
 
-def test_controller_killed_during_a_requeue_puts_it_off(cluster: Cluster, work: Work) -> None:
-    """It is dead when the last image is there; the program goes on, and is requeued when Slurm answers."""
-    work.backend = CRIU
-    work.settings["SYSCR_SLURM_TIMEOUT"] = "3"
-    patient = start(work, "--time=10", megabytes=LARGE)
-    patient.reach_limit(16)
-    save_state(cluster, patient.job_id)
-    with killed(cluster, "slurmctld", patient.kill_controller_in_a_dump):
-        cluster.wait_for(lambda: "no last image" in patient.read_log(), "the requeue has failed")
-        patient.check_alive()
-    patient.come_back(1)
-    patient.finish()
-    assert patient.reasons() == ["time limit", "own end"]
-
-
 # Before and after a requeue it waits for a file.
 HELD_SCONTROL = """#!/bin/sh
 hold() {{ touch {path}/$1; until [ -e {path}/$2 ]; do sleep 0.05; done; }}
@@ -91,25 +76,51 @@ exit $status
 """
 
 
-def test_requeue_that_a_killed_controller_forgets_is_not_taken_for_the_end(
-    cluster: Cluster, work: Work
-) -> None:
-    """It writes down what has happened every 5 s; what the job ended with reaches the next one."""
-
-    def wait_for_file(name: str) -> None:
-        cluster.wait_for(lambda: work.run("test", "-e", name, check=False).exit_code == 0, name)
-
-    work.backend = CRIU
+def start_held(work: Work) -> LongLived:
+    """Start a job whose agent has that ``scontrol``."""
     work.run("mkdir", "bin")
     work.write("bin/scontrol", HELD_SCONTROL.format(path=work.path), mode="755")
     work.settings["PATH"] = f"{work.path}/bin:/usr/local/bin:/usr/bin:/bin"
     patient = start(work, "--time=10")
     del work.settings["PATH"]
+    return patient
+
+
+def wait_for_file(work: Work, name: str) -> None:
+    work.cluster.wait_for(
+        lambda: work.run("test", "-e", name, check=False).exit_code == 0, f"there is '{name}'"
+    )
+
+
+def test_controller_killed_during_a_requeue_puts_it_off(cluster: Cluster, work: Work) -> None:
+    """It is dead when the last image is there; the program goes on, and is requeued when Slurm answers."""
+    work.backend = CRIU
+    work.settings["SYSCR_SLURM_TIMEOUT"] = "8"
+    patient = start_held(work)
+    patient.reach_limit(16)
+    wait_for_file(work, "asked")
+    work.run("touch", "go")
+    save_state(cluster, patient.job_id)
+    with killed(cluster, "slurmctld"):
+        work.run("touch", "armed")
+        cluster.wait_for(lambda: "no last image" in patient.read_log(), "the requeue has failed")
+        patient.check_alive()
+    patient.come_back(1)
+    patient.finish()
+    assert patient.reasons() == ["time limit", "own end"]
+
+
+def test_requeue_that_a_killed_controller_forgets_is_not_taken_for_the_end(
+    cluster: Cluster, work: Work
+) -> None:
+    """It writes down what has happened every 5 s; what the job ended with reaches the next one."""
+    work.backend = CRIU
+    patient = start_held(work)
     patient.reach_limit()
-    wait_for_file("asked")
+    wait_for_file(work, "asked")
     save_state(cluster, patient.job_id)
     work.run("touch", "armed")
-    wait_for_file("requeued")
+    wait_for_file(work, "requeued")
     with killed(cluster, "slurmctld"):
         work.run("touch", "go")
         end = f"{work.images}/{patient.job_id}.ckpt/run/{patient.job_id}.0.0/end"
