@@ -16,6 +16,7 @@ from syscr.dumping import Dumper, Plan, Progress
 from syscr.errors import (
     JobNotFoundError,
     OperationUnsupportedError,
+    RequestError,
     RestartError,
     SchedulerUnavailableError,
     SyscrError,
@@ -186,9 +187,11 @@ class CheckpointManager:
             StoreNotFoundError, ImageNotFoundError: Nothing to restart from.
             ImageCorruptError: No image verifies, or the one that was named does not.
             JobStateError: The job still runs or waits.
+            RequestError: A whole job array is named.
             RestartError, RestartTimeoutError, ImageIncompatibleError: It could not be brought back.
         """
         selection = self.locator.select(request, level=self.verify_level, progress=progress)
+        _check_is_not_an_array(request.target, selection.image)
         restarter = self._find_restarter(selection.image)
         return restarter.restart(selection, request, progress or _silent)
 
@@ -309,3 +312,13 @@ class CheckpointManager:
         from syscr.pruning import Pruner  # few calls delete anything
 
         return Pruner(self.scheduler, self.open_store, self.clock)
+
+
+def _check_is_not_an_array(target: Target | None, image: Image) -> None:
+    """Refuse a whole job array: its number is that of its last task, too, which nobody has named."""
+    name, _, index = image.manifest.job_id.partition("_")
+    if target is not None and index and str(target.job_id) == name:
+        raise RequestError(
+            f"job {name} is a whole job array; nothing was done",
+            hint=f"name one part of it, as in {image.manifest.job_id}: 'syscr image list' has those with images",
+        )

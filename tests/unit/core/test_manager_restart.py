@@ -14,6 +14,7 @@ from syscr.errors import (
     ImageNotFoundError,
     JobNotFoundError,
     JobStateError,
+    RequestError,
     RestartError,
     SchedulerDeniedError,
     SchedulerReplyError,
@@ -628,3 +629,14 @@ def test_job_of_the_plugin_is_submitted_anew_as_a_wrapper_without_its_options(wo
         StoreKey(str(world.scheduler.get_job(job_id).number)), "submission"
     )
     assert record == {"command": "sbatch", "options": ["--mem=1G"], "program": []}
+
+
+def test_whole_job_array_is_not_taken_for_its_last_task(world: World) -> None:
+    """Slurm gives the last task the number of the array."""
+    world.add_image(job_id="4711_3")
+    with pytest.raises(RequestError, match="4711 is a whole job array; nothing was done") as caught:
+        world.manager.restart(RestartRequest(TARGET))
+    assert "4711_3" in caught.value.hint
+    assert (
+        world.manager.restart(RestartRequest(Target.parse("4711_3"), dry_run=True)).job_id is None
+    )
