@@ -69,6 +69,9 @@ def find_launch(
         settings = load_settings(environ, overrides=given.overrides())
     except SyscrError:
         return None
+    program = given.command[0]
+    if program.startswith(f"{settings.checkpoint_dir}/.syscr-") and not os.path.exists(program):
+        return None  # the copy of a batch script; the long way says why this node has it not
     if _may_continue(settings.checkpoint_dir, place) or not _takes_criu(settings):
         return None
     launcher = _find_launcher(settings, installed)

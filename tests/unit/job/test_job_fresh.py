@@ -289,6 +289,15 @@ def test_helpers_and_images_are_left_to_the_long_way(site: Site, option: str) ->
     assert site.short(option, "prog") is None
 
 
+def test_batch_script_that_is_not_there_is_left_to_the_long_way(site: Site) -> None:
+    site.make_copy()
+    script = f"{load_settings(site.environ).checkpoint_dir}/.syscr-{os.geteuid()}/scripts/0a1b"
+    assert site.short(script) is None
+    os.makedirs(os.path.dirname(script))
+    Path(script).touch()
+    assert site.short(script) is not None
+
+
 def test_program_on_a_terminal_is_left_to_the_long_way(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
