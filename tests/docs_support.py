@@ -187,9 +187,12 @@ class Reader:
 
     def translate(self, text: str) -> str:
         """Put this run's ids in the place of the page's."""
-        for name in sorted(self.known, key=len, reverse=True):
+        images = [name for name in self.known if re.fullmatch(_IMAGE, name)]
+        # an id may be cut behind its T: the day of the page is not that of this run
+        known = {name[:9]: self.known[name][:9] for name in images} | self.known
+        for name in sorted(known, key=len, reverse=True):
             text = re.sub(
-                rf"(?<![\w.-]){re.escape(name)}(?![A-Za-z0-9-]|_[A-Za-z])", self.known[name], text
+                rf"(?<![\w.-]){re.escape(name)}(?![A-Za-z0-9-]|_[A-Za-z])", known[name], text
             )
         return text
 
