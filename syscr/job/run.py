@@ -72,14 +72,6 @@ class TaskRunner:
         may_start_afresh = place.restart_count == 0 and options.restart_dir is None
         if not may_start_afresh:
             tell_decided()
-        if is_lost_copy(options.checkpoint_dir, options.command[0]):  # it cannot be run
-            self.warn(
-                f"node '{place.node}' does not see the batch script, which lies in the checkpoint directory: "
-                f"'{options.checkpoint_dir}' is not on storage that it shares with the login node"
-            )
-            self.warn(
-                "hint: submit the job with a --checkpoint-dir that all nodes and the login node mount"
-            )
         try:
             store = self.open_store(options.checkpoint_dir)
             key = StoreKey(find_lineage(store, place.number), place.step)
@@ -230,6 +222,14 @@ class TaskRunner:
         self._record_srun(store, place)
         if options.truncate_output:
             fresh.empty_outputs()
+        if is_lost_copy(options.checkpoint_dir, options.command[0]):  # which cannot be run
+            self.warn(
+                f"node '{place.node}' does not see the batch script, which lies in the checkpoint directory: "
+                f"'{options.checkpoint_dir}' is not on storage that it shares with the login node"
+            )
+            self.warn(
+                "hint: submit the job with a --checkpoint-dir that all nodes and the login node mount"
+            )
         self.starter.become(spec, plan, None, self._keeping(options, place, store, key))
 
     @staticmethod
