@@ -15,8 +15,10 @@ def build_alive_error(job: Job, image: Image, hint: str = "") -> JobStateError:
         hint: What to do instead; empty: end it.
     """
     end = f"end it first: 'syscr vacate {job.job_id}' (keeps its work) or 'scancel {job.job_id}'"
+    lineage = image.manifest.lineage
+    which = "" if lineage == str(job.number) else f", which continues job {lineage},"
     return JobStateError(
-        f"cannot restart from image '{image.image_id}': job {job.job_id} is {job.raw_state}; two live "
+        f"cannot restart from image '{image.image_id}': job {job.job_id}{which} is {job.raw_state}; two live "
         "copies would write the same files",
         hint=hint or end,
         state=job.raw_state,

@@ -84,7 +84,14 @@ def select_newest(
             hint="look at them with 'syscr image verify'; the files were left as they are",
             images=[one.image_id for one in skipped],
         )
-    raise ImageNotFoundError(f"there is no image of job {name} in '{store.checkpoint_dir}'")
+    deleted, _ = store.list_images(key=key, deleted=True)
+    raise ImageNotFoundError(
+        f"there is no image of job {name} in '{store.checkpoint_dir}'"
+        + (f"; {len(deleted)} deleted" if deleted else ""),
+        hint=f"bring the newest one back with: syscr image undelete {deleted[-1].image_id}"
+        if deleted
+        else None,
+    )
 
 
 _HOW_TO_NAME = "name a folder such as DIR/1234.ckpt or DIR/1234.0.ckpt, or one image in it"

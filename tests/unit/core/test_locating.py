@@ -169,6 +169,15 @@ def test_nothing_to_select_is_an_error(world: World) -> None:
         select_newest(world.home, StoreKey("4711", "2"), level="sizes")
 
 
+def test_images_that_were_only_deleted_are_offered(world: World) -> None:
+    images = [world.add_image() for _ in range(2)]
+    for image in images:
+        world.home.trash(image)
+    with pytest.raises(ImageNotFoundError, match=r"no image of job 4711 .*; 2 deleted$") as caught:
+        select_newest(world.home, KEY, level="sizes")
+    assert caught.value.hint.endswith(f"syscr image undelete {images[-1].image_id}")
+
+
 def test_unreadable_images_are_not_no_images(world: World) -> None:
     world.home.unreadable = ("cannot read manifest of x",)
     with pytest.raises(ImageCorruptError, match="is intact: cannot read manifest of x"):

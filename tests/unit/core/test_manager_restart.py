@@ -371,7 +371,7 @@ def test_job_that_continues_another_one_is_the_one_that_counts(world: World) -> 
     images_of(world, 1)
     restart(world, RestartRequest(TARGET, new_job=True, wait_seconds=0))
     for named in (TARGET, Target(NEW)):
-        with pytest.raises(JobStateError, match="job 4712 is PENDING"):
+        with pytest.raises(JobStateError, match="job 4712, which continues job 4711, is PENDING"):
             restart(world, RestartRequest(named))
     world.scheduler.set_state(NEW, JobState.FAILED)
     assert restart(world, RestartRequest(TARGET, wait_seconds=0)).job_id == NEW
