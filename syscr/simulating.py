@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from syscr import preflight
 from syscr.errors import OperationUnsupportedError, RestartTimeoutError
-from syscr.lives import SOCKET_NOTE, LifeBook, run_folder
+from syscr.lives import SOCKET_NOTE, LifeBook, read_end, run_folder
 from syscr.locating import Locator
 from syscr.model import Job, JobState, Life, StopReason, Target
 from syscr.ports import Clock, Scheduler
@@ -65,6 +65,8 @@ class Simulator:
                 f"'{book.store.folder_path(book.key, run_folder(before.number, before.restart_count))}'",
             ),
         )
+        if cause == "preempt":
+            self._requeue_as_slurm(book, before, job)
         after = self.scheduler.get_job(job.job_id)
         return SimulationResult(target, cause, _find(book, before), after.raw_state)
 
@@ -92,6 +94,17 @@ class Simulator:
                 hint=f"look with 'syscr status {target.job_id}', and try again",
             ),
         )
+
+    def _requeue_as_slurm(self, book: LifeBook, before: Life, job: Job) -> None:
+        """Requeue a job that has ended without a last image: a real preemption would do so itself."""
+        ended = read_end(book.store, book.key, before)
+        if self.scheduler.get_job(job.job_id).state is not JobState.FAILED:
+            return
+        if (ended is not None and ended.how == "own") or not self.scheduler.get_job_details(
+            job.job_id
+        ).can_requeue:
+            return
+        self.scheduler.requeue(job.job_id)
 
     def _find_book(self, job: Job, target: Target) -> LifeBook:
         book = self.locator.find_book(target, job.number)

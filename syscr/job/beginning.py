@@ -5,6 +5,7 @@ Lives are kept for jobs with an agent (``--checkpoint``, ``--total-time``); see 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from syscr.job.environment import TaskPlace
 from syscr.lives import End, LifeBook, add_image, close_life, find_open, read_end
 from syscr.model import Image, Life, StopReason
 from syscr.ports import Clock, Store, StoreKey
+
+log = logging.getLogger(__name__)
 
 
 def end_last_life(
@@ -58,6 +61,7 @@ def end_last_life(
             ended = _wait_out(book, last, ended, missing, place, fence_seconds, clock, warn)
         last = close_life(last, ended)
         book.close(last)
+    _drop_leases(book, last, place)
     if not may_give_back or last.reason is not StopReason.OWN_END or last.number != place.number:
         return None
     if last.exit_code is None:
@@ -91,6 +95,17 @@ def is_overtaken(book: LifeBook, place: TaskPlace, came_at: datetime) -> bool:
         and one.started_at >= came_at
         for one in lives
     )
+
+
+def _drop_leases(book: LifeBook, last: Life, place: TaskPlace) -> None:
+    """Free the images of what a checkpoint holds that ended with the last life, on another node.
+
+    Without it no image of this life could be taken until that lease is stale, two minutes later.
+    """
+    if last.node == place.node:
+        return  # there it is seen whether the process lives
+    for holder in book.store.drop_leases(book.key, last.node, purpose="checkpoint"):
+        log.info("a lease of the last life was dropped: %s", holder)
 
 
 def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, clock: Clock) -> None:

@@ -118,6 +118,13 @@ class Store(Protocol):
         """Return who holds the lease of a key, in words; empty if nobody does."""
         ...
 
+    def drop_leases(self, key: StoreKey, host: str, *, purpose: str) -> tuple[str, ...]:
+        """Remove the leases of a key that processes on a host hold for a purpose; returns whose they were.
+
+        Contract: only for who knows that these processes are over, or can do no harm any more.
+        """
+        ...
+
     def read_record(self, key: StoreKey, name: str) -> Mapping[str, object] | None:
         """Return a small JSON record of a line (``submission``, ``decision-<job>.<restarts>``), or None."""
         ...

@@ -161,6 +161,13 @@ class DirectoryStore:
         holder = self._locks.find_holder(folder.locks_dir)
         return "" if holder is None else str(holder)
 
+    def drop_leases(self, key: StoreKey, host: str, *, purpose: str) -> tuple[str, ...]:
+        """Remove what processes on a host hold of a key for a purpose; returns whose it was."""
+        folder = self._folder(key)
+        if not require_folder(folder.path, writing=False):
+            return ()
+        return self._locks.drop_of_host(folder.locks_dir, host, purpose)
+
     def read_record(self, key: StoreKey, name: str) -> Mapping[str, object] | None:
         """Return a record; ManifestError if it is no JSON object."""
         folder = self._folder(key)

@@ -158,6 +158,23 @@ class Locks:
                     return found.holder
         return None
 
+    def drop_of_host(self, locks_dir: str, host: str, purpose: str) -> tuple[str, ...]:
+        """Remove the locks that processes on a host hold for a purpose; returns whose they were.
+
+        For who knows that they are over, though this host cannot see them: a lock is stale only after
+        ``STALE_SECONDS``.
+        """
+        here = current_holder(self._clock.now(), "")
+        dropped = []
+        with translated("read", locks_dir):
+            for found in self._look(locks_dir, "", here):
+                holder = found.holder
+                if holder is None or holder.purpose != purpose:
+                    continue
+                if _short(holder.host) == _short(host) and _unlink(found.path):
+                    dropped.append(str(found))
+        return tuple(dropped)
+
     def _find_rivals(
         self, locks_dir: str, own_path: str, here: Holder, warnings: list[str], what: str
     ) -> list[_Found]:
@@ -200,6 +217,10 @@ class Locks:
             since = now
         self._seen[path] = (mtime_ns, since)
         return now - since
+
+
+def _short(host: str) -> str:
+    return host.partition(".")[0]
 
 
 def _judge(path: str, holder: Holder | None, age: float, here: Holder) -> _Found:

@@ -251,6 +251,14 @@ class FakeStore:
         finally:
             folder.holder = ""
 
+    def drop_leases(self, key: StoreKey, host: str, *, purpose: str) -> tuple[str, ...]:
+        """Remove a holder ``... on HOST (PURPOSE)``."""
+        folder = self._at(key)
+        if not folder.holder.endswith(f"on {host} ({purpose})"):
+            return ()
+        dropped, folder.holder = (folder.holder,), ""
+        return dropped
+
     def find_holder(self, key: StoreKey) -> str:
         """Return who holds the lease of a key; empty: nobody."""
         return self._at(key).holder

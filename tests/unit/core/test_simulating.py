@@ -85,6 +85,30 @@ def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:
     assert read_announced(alive) is None
 
 
+@pytest.mark.parametrize(
+    ("cause", "how", "can_requeue", "state"),
+    [
+        ("preempt", "told", True, "PENDING"),
+        ("preempt", "told", False, "FAILED"),
+        ("preempt", "own", True, "FAILED"),
+        ("timeout", "told", True, "FAILED"),
+    ],
+)
+def test_job_that_dies_of_the_signal_is_requeued_as_slurm_would(
+    alive: World, cause: str, how: str, can_requeue: bool, state: str
+) -> None:
+    alive.add_job(details=JobDetails(name="job", can_requeue=can_requeue))
+    sleep = alive.clock.sleep
+
+    def die(seconds: float) -> None:
+        sleep(seconds)
+        alive.scheduler.set_state(JOB, JobState.FAILED)
+        alive.home.write_note(KEY, "run/4711.0.0/end", f"15 {how} 0")
+
+    alive.clock.sleep = die  # type: ignore[method-assign]
+    assert alive.manager.simulate(TARGET, cause).job_state == state
+
+
 def test_remark_of_the_agent_ends_the_waiting(alive: World) -> None:
     for _ in range(2):  # the same again is a new one
         alive.clock.advance(10)

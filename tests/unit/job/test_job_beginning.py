@@ -190,6 +190,18 @@ def test_copy_that_looks_more_rarely_than_we_do_is_waited_for_longer() -> None:
     assert stage.clock.sleeps == [80.0]
 
 
+@pytest.mark.parametrize(("node", "drops"), [("c1", False), ("c9", True)])
+def test_lease_of_the_last_life_on_another_node_is_dropped(node: str, drops: bool) -> None:
+    stage = Stage(replace(LAST, node=node))
+    stage.end(f"9 told {ENDED}")
+    store = stage.book.store
+    assert isinstance(store, FakeStore)
+    store.hold_by_other(KEY, f"process 7 on {node} (checkpoint)")
+    assert AGAIN.node == "c1"
+    assert stage.start() is None
+    assert (store.find_holder(KEY) == "") is drops
+
+
 STEP = replace(LAST, task_count=3)
 
 

@@ -152,6 +152,20 @@ def test_lock_of_another_place_is_judged_by_its_age_only(
         assert "not refreshed for 2 min 5 s, limit 2 min" in warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("change", "drops"),
+    [({}, True), ({"host": "c1"}, True), ({"host": "c11"}, False), ({"purpose": "prune"}, False)],
+)
+def test_locks_of_a_host_that_is_over_are_dropped_at_once(
+    locks: Locks, locks_dir: str, change: dict[str, str], drops: bool
+) -> None:
+    values: dict[str, Any] = {"host": "c1.site"} | change
+    path = write_lock(locks_dir, **values)
+    dropped = locks.drop_of_host(locks_dir, "c1", "checkpoint")
+    assert (len(dropped) == 1, not os.path.exists(path)) == (drops, drops)
+    assert locks.drop_of_host(f"{locks_dir}.none", "c1", "checkpoint") == ()
+
+
 def test_lock_from_a_clock_ahead_is_stale_by_our_own_watch(locks_dir: str) -> None:
     clock = FakeClock()
     locks = Locks(clock)
