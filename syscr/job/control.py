@@ -50,6 +50,8 @@ class LauncherControl:
             if is_tool or process.ppid in outside:
                 outside.add(process.pid)
             is_ours = process.pid == self.launcher_pid or process.comm in _HELPERS
+            # its children have its name until they have set their own
+            is_ours |= process.comm == LAUNCHER_NAME and process.ppid == self.launcher_pid
             if not is_ours and process.pid not in outside and process.state not in "ZX":
                 found.append(process.pid)
         return tuple(found)
@@ -197,10 +199,14 @@ def find_tasks(number: int, step: str | None = None) -> tuple[LauncherControl, .
     Where one rank has several launchers (a script that uses ``syscr run`` twice), all are returned.
     """
     found = []
-    for process in find_processes(LAUNCHER_NAME, os.getuid()):
-        spec = read_spec(process.pid)
+    processes = find_processes(LAUNCHER_NAME, os.getuid())
+    controls = {process.pid: read_spec(process.pid) for process in processes}
+    for process in processes:
+        spec = controls[process.pid]
         if spec is None or spec.number != number or step not in {None, spec.step}:
             continue
+        if controls.get(process.ppid) == spec:
+            continue  # a child that has not set its own name yet
         found.append(LauncherControl(spec, process.pid))
     return tuple(
         sorted(found, key=lambda task: (task.spec.step, task.spec.rank, task.launcher_pid))

@@ -194,7 +194,8 @@ class Task:
         self.held = []
 
     def kill(self) -> None:
-        for pid in self.pids():
+        self.hold(0)  # nobody is to see another one die
+        for pid in self.held:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.end()

@@ -270,6 +270,7 @@ def test_pids_are_the_users_own_live_processes(monkeypatch: pytest.MonkeyPatch) 
         Process(17, 10, 17, "dmtcp_coo:7779"),
         Process(19, 17, 19, "prog"),  # of the coordinator
         Process(20, 16, 20, "prog"),  # of the dump tool
+        Process(21, 10, 21, "syscr-launcher"),  # a helper that has not its own name yet
     )
     monkeypatch.setattr(control, "list_tree", lambda pid: (*tree(*IN_NAMESPACES)(pid), *others))
     monkeypatch.setattr(control, "read_sidecars", lambda _: (17,))
@@ -323,12 +324,19 @@ def test_tasks_are_found_by_what_their_launchers_were_told(
         33: replace(SPEC, number=13),
         34: None,
     }
+    parents: dict[int, int] = {}
     monkeypatch.setattr(
         control,
         "find_processes",
-        lambda name, uid: tuple(Process(pid, 1, pid, name, uid=uid) for pid in told),
+        lambda name, uid: tuple(
+            Process(pid, parents.get(pid, 1), pid, name, uid=uid) for pid in told
+        ),
     )
     monkeypatch.setattr(control, "read_spec", told.get)
+    assert [task.launcher_pid for task in control.find_tasks(12)] == [32, 31, 30]
+    told[35] = told[31]  # two of one rank
+    assert [task.launcher_pid for task in control.find_tasks(12)] == [32, 31, 35, 30]
+    parents[35] = 31  # a helper that has not its own name yet
     assert [task.launcher_pid for task in control.find_tasks(12)] == [32, 31, 30]
     assert [task.launcher_pid for task in control.find_tasks(12, "1")] == [30]
 
