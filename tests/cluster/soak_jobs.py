@@ -101,6 +101,14 @@ class Herd:
             if job in self.jobs and "held" in reason.lower():
                 self.work.run("scontrol", "release", job, check=False)
 
+    def check_that_none_is_lost(self) -> None:
+        """Before they may end, all jobs wait or run; said at once, while Slurm still knows why."""
+        answer = self.work.run("squeue", "-h", "--me", "-o", "%i", check=False)
+        lost = sorted(set(self.jobs) - set(answer.stdout.split()))
+        if answer.exit_code == 0 and lost:
+            told = self.work.run("sacct", "-D", "-j", ",".join(lost), check=False).stdout
+            raise AssertionError(f"jobs {lost} are lost\n{told[-3000:]}")
+
     def find_running(self) -> list[str]:
         """Return the ids of the jobs that run."""
         answer = self.work.run("squeue", "-h", "--me", "-t", "R", "-o", "%i", check=False)
@@ -323,6 +331,7 @@ def test_random_faults_cost_no_byte(work: Work) -> None:
     while time.monotonic() < end:
         herd.hurry()
         faults.happen()
+        herd.check_that_none_is_lost()
     print(f"soak: {dict(faults.counts)}")
     herd.check()
     print(herd.report())
