@@ -97,14 +97,12 @@ class Simulator:
 
     def _requeue_as_slurm(self, book: LifeBook, before: Life, job: Job) -> None:
         """Requeue a job that has ended without a last image: a real preemption would do so itself."""
-        ended = read_end(book.store, book.key, before)
         if self.scheduler.get_job(job.job_id).state is not JobState.FAILED:
             return
-        if (ended is not None and ended.how == "own") or not self.scheduler.get_job_details(
-            job.job_id
-        ).can_requeue:
-            return
-        self.scheduler.requeue(job.job_id)
+        ended = read_end(book.store, book.key, before)
+        ended_by_itself = ended is not None and ended.how == "own"
+        if not ended_by_itself and self.scheduler.get_job_details(job.job_id).can_requeue:
+            self.scheduler.requeue(job.job_id)
 
     def _find_book(self, job: Job, target: Target) -> LifeBook:
         book = self.locator.find_book(target, job.number)

@@ -114,7 +114,7 @@ def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, cloc
     Its copy of this task may run on another node than that of the first task. Nothing is written.
     """
     try:
-        others = [life for life in book.read() if not _is_own(life, place)]
+        others = _list_others(book, place)
     except ManifestError:
         clock.sleep(2 * fence_seconds)
         return
@@ -122,7 +122,7 @@ def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, cloc
         return
     last = others[-1]  # the first task may have closed it meanwhile: the launchers' notes count
     if find_open(book.store, book.key, last):
-        clock.sleep(2 * max(fence_seconds, last.fence_seconds))
+        clock.sleep(_find_wait(last, fence_seconds))
 
 
 def begin_life(
@@ -165,8 +165,7 @@ def _wait_out(
     It is closed in the same breath in which this one begins: should this one be ended while it waits, the last
     life does not stay open; and if it is ended before that, the next one waits.
     """
-    # the other copy looks as often as it was told
-    wait = 2 * max(fence_seconds, last.fence_seconds)
+    wait = _find_wait(last, fence_seconds)
     whose = f"on {last.node}" if 0 in missing else f"of task {missing[0]}"
     warn(
         f"nobody saw the end of this job's last life, {whose}; it starts in {wait:.0f} s, when no "
@@ -187,10 +186,22 @@ def _wait_out(
     return read_end(book.store, book.key, last)
 
 
+def _find_wait(last: Life, fence_seconds: float) -> float:
+    """Return after how long an older copy must have seen that it is over, in seconds; it looks as it was told."""
+    return 2 * max(fence_seconds, last.fence_seconds)
+
+
+def _list_others(book: LifeBook, place: TaskPlace) -> list[Life]:
+    """Return all lives but this one, oldest first."""
+    return [life for life in book.read() if not _is_own(life, place)]
+
+
 def _note_image(book: LifeBook, place: TaskPlace, image: Image | None) -> None:
     """Remember the image that the life before ended with, where it was not the agent's own."""
-    others = [life for life in book.read() if not _is_own(life, place)]
-    if image is None or not others:
+    if image is None:
+        return
+    others = _list_others(book, place)
+    if not others:
         return
     life = add_image(others[-1], image)
     if life != others[-1]:

@@ -33,8 +33,8 @@ class Keeping:
         interval_seconds: Time between two periodic checkpoints; 0: none; ``AUTO_INTERVAL``: the agent chooses.
         total_seconds: Running time of all lives together; 0: without limit.
         signal_name: Signal by which the site asks for an image, ``USR1`` say; ``none``: there is none.
-        fence_seconds: How often each task looks whether there is a newer life; 0: never.
-        fence_path: Where it looks; see ``lives.LifeBook.fence_path``.
+        fence_seconds: How often each task looks whether there is a newer life.
+        fence_path: Where it looks; see ``lives.LifeBook.fence_path``; empty: it does not.
     """
 
     interval_seconds: float = 0.0

@@ -109,6 +109,7 @@ int start_sentinel(pid_t *pid);
 /* tree.c */
 typedef void (*visit_process)(pid_t pid, void *data);
 void visit_descendants(pid_t root, const pid_t *except, size_t count, visit_process visit, void *data);
+void kill_descendants(pid_t root);
 /* tool.c */
 pid_t start_tool(const struct task *task, char **argv, int output_fd);
 bool stop_tool_writing(pid_t tool);

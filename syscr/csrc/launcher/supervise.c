@@ -88,7 +88,7 @@ static void end_helpers(const struct supervisor *self)
             ;
         if (pid < 0)
             return; /* none left */
-        visit_descendants(getpid(), NULL, 0, send_signal, &(int){SIGKILL}); /* what helpers had started */
+        kill_descendants(getpid()); /* what helpers had started */
         nanosleep(&pause, NULL);
     }
 }

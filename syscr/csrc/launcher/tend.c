@@ -22,12 +22,6 @@
 enum { STARTS_AGAIN = 3, PAUSE_MS = TEND_PAUSE_MS }; /* a pause, so that what always dies at once costs little */
 static const double LONG_LIFE = 3600; /* after that an earlier death does not count any more */
 
-static void send_kill(pid_t pid, void *data)
-{
-    (void)data;
-    kill(pid, SIGKILL);
-}
-
 static pid_t start_agent(char **argv)
 {
     pid_t parent = getpid(), pid = fork();
@@ -80,7 +74,7 @@ _Noreturn void run_tender(const struct options *options)
             _exit(1);
         }
         describe_end(wait_for(pid));
-        visit_descendants(getpid(), NULL, 0, send_kill, NULL); /* nobody waits for its helpers any more */
+        kill_descendants(getpid()); /* nobody waits for its helpers any more */
         deaths = now_seconds() - started > LONG_LIFE ? 1 : deaths + 1;
         if (deaths > STARTS_AGAIN) {
             complain("it is not started any more");

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,4 +91,15 @@ void visit_descendants(pid_t root, const pid_t *except, size_t count, visit_proc
         }
     }
     free(links);
+}
+
+static void send_kill(pid_t pid, void *data)
+{
+    (void)data;
+    kill(pid, SIGKILL); /* gone already: nothing to do */
+}
+
+void kill_descendants(pid_t root)
+{
+    visit_descendants(root, NULL, 0, send_kill, NULL);
 }
