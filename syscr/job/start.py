@@ -57,11 +57,13 @@ class TaskStarter:
         launcher: Where the launcher is.
         environ: The task's environment.
         syscr: Words that start syscr on this node.
+        detach: Whether the task has to leave Slurm's tree; see ``csrc/launcher/stub.c``.
     """
 
     launcher: Launcher
     environ: Mapping[str, str]
     syscr: tuple[str, ...]
+    detach: bool = False
 
     def become(
         self, spec: TaskSpec, plan: LaunchPlan, image: Image | None, keeping: Keeping
@@ -92,6 +94,7 @@ class TaskStarter:
                 pid, agent = self._start_agent(launcher, spec, keeping)
                 sidecars.append(pid)
             argv = [launcher, "restore" if image else "run"]
+            argv += ["--detach"] * self.detach
             argv += _launcher_options(spec, plan, sidecars, control.fileno())
             if keeping.has_agent:
                 argv[2:2] = ["--end", end_path(spec), *_fence_options(spec, keeping)]

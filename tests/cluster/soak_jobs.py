@@ -106,8 +106,17 @@ class Herd:
         answer = self.work.run("squeue", "-h", "--me", "-o", "%i", check=False)
         lost = sorted(set(self.jobs) - set(answer.stdout.split()))
         if answer.exit_code == 0 and lost:
-            told = self.work.run("sacct", "-D", "-j", ",".join(lost), check=False).stdout
-            raise AssertionError(f"jobs {lost} are lost\n{told[-3000:]}")
+            told = "\n".join(map(self.tell_end, lost))
+            raise AssertionError(f"jobs {lost} are lost\n{told}")
+
+    def tell_end(self, job: str) -> str:
+        """Return what Slurm, the agent and the launcher have said of the last lives of a job."""
+        script = (
+            'sacct -D -j "$0" | tail -n 8; scontrol show job "$0"; syscr status "$0"; '
+            'for run in $(ls -t images/"$0".ckpt/run | head -n 3); do echo "== $run"; '
+            'tail -n 30 images/"$0".ckpt/run/"$run"/agent.log; done; grep ^syscr: "$1.out" | tail -n 9'
+        )
+        return self.work.run("sh", "-c", script, job, self.jobs[job], check=False).stdout
 
     def find_running(self) -> list[str]:
         """Return the ids of the jobs that run."""

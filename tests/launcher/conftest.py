@@ -90,7 +90,17 @@ def as_nobody(binary: str, refusal: str) -> Iterator[Laboratory]:
 
 
 @pytest.fixture(params=["plain", "inside"])
-def lab(request: pytest.FixtureRequest) -> Laboratory:
-    """Both modes in turn."""
+def detached(request: pytest.FixtureRequest) -> Laboratory:
+    """Tasks outside of Slurm's tree, in both modes in turn."""
     chosen: Laboratory = request.getfixturevalue(request.param)
+    chosen.detached = True
+    return chosen
+
+
+@pytest.fixture(params=["plain", "inside", "plain detached", "inside detached"])
+def lab(request: pytest.FixtureRequest) -> Laboratory:
+    """All modes in turn."""
+    mode, _, detached = request.param.partition(" ")
+    chosen: Laboratory = request.getfixturevalue(mode)
+    chosen.detached = bool(detached)
     return chosen

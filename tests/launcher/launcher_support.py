@@ -15,9 +15,9 @@ from pathlib import Path
 
 from syscr import wire
 from syscr.job import fresh
-from syscr.job.control import LauncherControl
+from syscr.job.control import LAUNCHER_NAME, LauncherControl
 from syscr.model import TaskSpec
-from syscr.procfs.tree import Process, list_tree
+from syscr.procfs.tree import Process, find_processes, list_tree, read_arguments
 
 WAIT_SECONDS = 20.0
 """How long a condition may take on a busy machine; no test waits that long where all is well."""
@@ -50,6 +50,18 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def wait_for_wakes(pid: int) -> None:
+    """Wait until a process that sleeps and looks has looked a few times more."""
+    path = Path(f"/proc/{pid}/status")
+
+    def count() -> int:
+        (line,) = (line for line in path.read_text().splitlines() if line.startswith("voluntary"))
+        return int(line.split()[1])
+
+    before = count()
+    eventually(lambda: count() >= before + 3, f"process {pid} looks again")
+
+
 def find_by_argument(argument: str) -> tuple[int, ...]:
     """Return the live processes that have exactly this argument, whatever namespace they live in."""
     found = []
@@ -62,12 +74,28 @@ def find_by_argument(argument: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def find_outer_half(stub: subprocess.Popen[bytes], task: str) -> int:
+    """Return the launcher of this task that is forked away; that of the stub where it has ended already."""
+    found: list[int] = []
+
+    def is_found() -> bool:
+        found[:] = [
+            process.pid
+            for process in find_processes(LAUNCHER_NAME)
+            if stub.pid not in {process.pid, process.ppid} and task in read_arguments(process.pid)
+        ]
+        return bool(found) or stub.poll() is not None
+
+    eventually(is_found, "an outer half")
+    return found[0] if found else stub.pid
+
+
 @dataclass
 class Launched:
     """One launcher with its program.
 
     Attributes:
-        process: The outer half.
+        process: What slurmstepd would have started: the outer half, or its stub.
         control: The client that workers use.
         name: Name of its control socket.
     """
@@ -113,13 +141,19 @@ class Launched:
         self.process.send_signal(number)
 
     def send_tree(self, number: int) -> None:
-        """Signal every process, as proctrack/linuxproc does."""
-        for process in self.tree():
+        """Signal every process below slurmstepd, as proctrack/linuxproc does."""
+        for process in list_tree(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
 
     def tree(self) -> tuple[Process, ...]:
-        return list_tree(self.pid)
+        return list_tree(self.control.launcher_pid)
+
+    def is_watched(self) -> bool:
+        """Whether the launcher knows which signals the program gets by itself: a sentinel tells, or it gets none."""
+        return self.pid != self.control.launcher_pid or any(
+            process.comm == "syscr-sentinel" for process in self.tree()
+        )
 
     def states(self) -> set[str]:
         """Return the states of the program's processes."""
@@ -184,11 +218,13 @@ class Laboratory:
         binary: The launcher.
         namespaces: Whether tasks live in namespaces.
         user: Run as this user; None: as we are.
+        detached: Whether a stub is what the parent has, and the launcher is forked away from it.
     """
 
     binary: str
     namespaces: bool = False
     user: int | None = None
+    detached: bool = False
     _launched: list[Launched] = field(default_factory=list)
 
     def start(
@@ -215,7 +251,8 @@ class Laboratory:
             control=name,
             argv=program,
         )
-        argv = [self.binary, role, *(["--namespaces"] if self.namespaces else []), *options]
+        modes = {"--namespaces": self.namespaces, "--detach": self.detached}
+        argv = [self.binary, role, *(mode for mode, is_on in modes.items() if is_on), *options]
         argv += ["--control-fd", str(listener.fileno()), "--task", wire.encode_task_spec(spec)]
         read_end, write_end = os.pipe() if close_stderr else (-1, subprocess.PIPE)
         process = subprocess.Popen(
@@ -234,7 +271,10 @@ class Laboratory:
         if close_stderr:
             os.close(read_end)
             os.close(write_end)
-        launched = Launched(process, LauncherControl(spec, process.pid), name)
+        pid = (
+            find_outer_half(process, wire.encode_task_spec(spec)) if self.detached else process.pid
+        )
+        launched = Launched(process, LauncherControl(spec, pid), name)
         self._launched.append(launched)
         return launched
 
@@ -258,10 +298,10 @@ class Laboratory:
 
 @contextlib.contextmanager
 def laboratory(
-    binary: str, *, namespaces: bool = False, user: int | None = None
+    binary: str, *, namespaces: bool = False, user: int | None = None, detached: bool = False
 ) -> Iterator[Laboratory]:
     """Return a laboratory that is closed at the end."""
-    lab = Laboratory(binary, namespaces, user)
+    lab = Laboratory(binary, namespaces, user, detached)
     try:
         yield lab
     finally:

@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from launcher_support import SLEEPER, Laboratory, Launched, eventually, is_gone
+from launcher_support import (
+    SLEEPER,
+    Laboratory,
+    Launched,
+    eventually,
+    is_gone,
+    wait_for_wakes,
+)
 
 from syscr.lives import name_copy, parse_end
 from syscr.store.atomic import write_atomic
@@ -55,14 +62,7 @@ def find_fence(launched: Launched) -> int:
 
 def look_again(launched: Launched) -> None:
     """Wait until the fence has looked a few times more."""
-    path = Path(f"/proc/{find_fence(launched)}/status")
-
-    def count() -> int:
-        (line,) = (line for line in path.read_text().splitlines() if line.startswith("voluntary"))
-        return int(line.split()[1])
-
-    before = count()
-    eventually(lambda: count() >= before + 3, "the fence looks again")
+    wait_for_wakes(find_fence(launched))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 /* syscr-launcher: supervises one Slurm task so that it can be dumped and restored.
  *
  *   slurmstepd
- *    `- outer half (supervise.c): slurmstepd's child, host namespaces. Passes signals on (after the agent's
+ *    `- outer half (supervise.c): slurmstepd's child (but see stub.c), host namespaces. Passes signals on (after the agent's
  *        |                        word, agent.c), gives back the exit status, runs the dump tool on request
  *        |                        (control.c, tool.c).
  *        |- sentinel (sentinel.c): notices whether Slurm signals the whole tree or the task alone
@@ -47,6 +47,9 @@ struct options {
     bool restore;      /* argv restores a tree as sibling and ends */
     bool no_randomize; /* address randomisation off for argv */
     bool is_tool;      /* argv is a dump tool: see prepare_tool() */
+    bool detach;       /* Slurm follows parent links: leave its tree */
+    int stub_link;     /* to what stays there, or -1; see stub.c */
+    int stub_stat;     /* its /proc/PID/stat, or -1 */
     int control_fd;    /* listening control socket, or -1 */
     int agent_fd;      /* socket of the agent, which is asked before SIGTERM is passed on, or -1 */
     const char *agent_gone; /* file to write once there is no agent any more, or NULL */
@@ -101,6 +104,10 @@ bool start_in_namespaces(struct task *task);
 _Noreturn void run_init(const struct options *options);
 /* tend.c */
 _Noreturn void run_tender(const struct options *options);
+/* stub.c */
+void leave_tree(struct options *options);
+void tell_stub(const struct options *options, int status);
+bool is_stub_stopped(const struct options *options);
 /* caps.c */
 bool keep_tool_capabilities(void);
 bool drop_capabilities(void);
@@ -110,6 +117,7 @@ int start_sentinel(pid_t *pid);
 typedef void (*visit_process)(pid_t pid, void *data);
 void visit_descendants(pid_t root, const pid_t *except, size_t count, visit_process visit, void *data);
 void kill_descendants(pid_t root);
+void end_children(void);
 /* tool.c */
 pid_t start_tool(const struct task *task, char **argv, int output_fd);
 bool stop_tool_writing(pid_t tool);

@@ -82,6 +82,8 @@ static const char *read_options(struct options *options, char **argv)
             options->namespaces = true;
         else if (strcmp(*argv, "--no-randomize") == 0)
             options->no_randomize = true;
+        else if (strcmp(*argv, "--detach") == 0)
+            options->detach = true;
         else if (argv[1] == NULL || !take_option(options, *argv, argv[1]))
             return "unknown option";
         else
@@ -129,7 +131,6 @@ static bool start_plain(struct task *task)
 static int run(const struct options *options)
 {
     struct task task = {.options = options, .signal_pipe = -1, .status_pipe = -1};
-    block_signals();
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) /* before the program, which may end at once */
         complain("cannot adopt orphans: %s", strerror(errno));
     if (options->control_fd >= 0 && fcntl(options->control_fd, F_SETFD, FD_CLOEXEC) != 0)
@@ -164,7 +165,8 @@ int main(int argc, char **argv)
         puts(SYSCR_VERSION);
         return 0;
     }
-    struct options options = {.control_fd = -1, .agent_fd = -1, .restore = strcmp(argv[1], "restore") == 0};
+    struct options options = {.control_fd = -1, .agent_fd = -1, .stub_link = -1, .stub_stat = -1};
+    options.restore = strcmp(argv[1], "restore") == 0;
     bool init = strcmp(argv[1], "init") == 0, tender = strcmp(argv[1], "agent") == 0;
     if (!options.restore && !init && !tender && strcmp(argv[1], "run") != 0)
         return usage("unknown role");
@@ -174,5 +176,12 @@ int main(int argc, char **argv)
         run_tender(&options);
     if (init && problem == NULL)
         run_init(&options);
-    return problem != NULL ? usage(problem) : run(&options);
+    if (problem != NULL)
+        return usage(problem);
+    block_signals();
+    if (options.detach)
+        leave_tree(&options);
+    int code = run(&options);
+    tell_stub(&options, code << 8);
+    return code;
 }

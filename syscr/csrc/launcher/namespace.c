@@ -234,6 +234,20 @@ static bool map_ids(pid_t pid)
     return write_file(path, text);
 }
 
+/* What PID 1 says first; where the stub is killed meanwhile, nobody may go on. */
+static bool hear_first(const struct options *options, int status, pid_t pid, struct message *message)
+{
+    struct pollfd polled[] = {{.fd = status, .events = POLLIN}, {.fd = options->stub_link, .events = POLLRDHUP}};
+    while (poll(polled, 2, -1) < 0)
+        ;
+    if (polled[1].revents) {
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        leave_with(SIGKILL);
+    }
+    return read_all(status, message, sizeof *message);
+}
+
 /* Returns once the program runs (or the tree is restored); false with errno and a message on stderr. */
 bool start_in_namespaces(struct task *task)
 {
@@ -264,7 +278,7 @@ bool start_in_namespaces(struct task *task)
         message.value = errno;
         snprintf(message.where, sizeof message.where, "map user and group ids");
         kill(pid, SIGKILL);
-    } else if (write_all(go[1], "g", 1) && !read_all(status[0], &message, sizeof message)) {
+    } else if (write_all(go[1], "g", 1) && !hear_first(task->options, status[0], pid, &message)) {
         snprintf(message.where, sizeof message.where, "namespace ended early");
     }
     close(go[1]);

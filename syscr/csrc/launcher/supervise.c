@@ -16,7 +16,8 @@ static const double SENTINEL_WAIT = 0.05; /* slurmd signals a tree within far le
 #define TOOL_GRACE_SECONDS 8
 #endif
 static const double TOOL_GRACE = TOOL_GRACE_SECONDS; /* to end by itself once it cannot write any more */
-enum { END_ROUNDS = 500, END_PAUSE_NS = 10000000, REAP_ROUNDS = 5000, REAP_PAUSE_NS = 1000000 };
+enum { END_ROUNDS = 500, END_PAUSE_NS = 10000000 };
+static const double LOOK_SECONDS = 1; /* Slurm stops a job two seconds after it has sent SIGTSTP */
 
 static void send_signal(pid_t pid, void *number)
 {
@@ -39,6 +40,8 @@ static void visit_tree(struct supervisor *self, visit_process visit, void *data)
 
 void signal_tree(struct supervisor *self, int number)
 {
+    if (number == SIGCONT && self->suspended)
+        return; /* Slurm's word goes before ours */
     visit_tree(self, send_signal, &number);
 }
 
@@ -74,23 +77,13 @@ static void kill_child(pid_t pid)
  * looks again only a second later (24.11.5, 2026-11: one start in ten took 1.1 s longer). */
 static void end_helpers(const struct supervisor *self)
 {
-    const struct timespec pause = {.tv_nsec = REAP_PAUSE_NS};
     kill_child(self->sentinel);
     kill_child(self->fence);
     for (int index = 0; index < SIDECARS_MAX; index++)
         kill_child(self->task->options->sidecars[index]);
     if (self->task->namespaces)
         kill_child(self->task->child); /* PID 1; it has told us the end and may still live */
-    for (int round = 0; round < REAP_ROUNDS; round++) {
-        int status;
-        pid_t pid;
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-            ;
-        if (pid < 0)
-            return; /* none left */
-        kill_descendants(getpid()); /* what helpers had started */
-        nanosleep(&pause, NULL);
-    }
+    end_children(); /* and what helpers had started */
 }
 
 _Noreturn void leave(struct supervisor *self, int status)
@@ -100,6 +93,7 @@ _Noreturn void leave(struct supervisor *self, int status)
     if (!self->task->namespaces)
         end_tree(self); /* background processes end with the task, as in any step */
     end_helpers(self);
+    tell_stub(self->task->options, status);
     leave_with(status);
 }
 
@@ -167,6 +161,15 @@ static void reap(struct supervisor *self)
     }
 }
 
+/* A signal of Slurm's that is to be passed on then. */
+static void take_signal(struct supervisor *self, int number, double due)
+{
+    if (self->parked_until == 0)
+        self->forward_due[number] = due;
+    else if (is_deadly(number)) /* the program is gone: nothing to wait for */
+        leave(self, number);
+}
+
 static void receive_signal(struct supervisor *self)
 {
     struct signalfd_siginfo info;
@@ -178,14 +181,31 @@ static void receive_signal(struct supervisor *self)
         return reap(self);
     if (info.ssi_pid == (unsigned)getpid())
         return; /* our own SIGPIPE, from a complaint that nobody reads: the program must not get it */
-    if (self->parked_until > 0) { /* the program is gone: nothing to wait for */
-        if (is_deadly(number))
-            leave(self, number);
-        return;
-    }
-    if (number > SIGNAL_MAX || now - self->sentinel_saw[number] < SENTINEL_WAIT)
-        return;
-    self->forward_due[number] = now + SENTINEL_WAIT;
+    if (number <= SIGNAL_MAX && now - self->sentinel_saw[number] >= SENTINEL_WAIT)
+        take_signal(self, number, now + SENTINEL_WAIT);
+}
+
+/* Stops and wakes the tree as Slurm does the stub. */
+static void look_at_stub(struct supervisor *self)
+{
+    bool stopped = is_stub_stopped(self->task->options), changed = stopped != self->suspended;
+    self->look_due = now_seconds() + LOOK_SECONDS;
+    self->suspended = stopped;
+    if (changed && stopped)
+        signal_tree(self, SIGSTOP);
+    else if (changed && self->held_until == 0) /* else the end of the hold wakes it */
+        signal_tree(self, SIGCONT);
+}
+
+/* The program gets nothing but from us: nothing to wait for. */
+static void receive_stub(struct supervisor *self)
+{
+    unsigned char number;
+    if (!read_all(self->task->options->stub_link, &number, 1))
+        leave(self, SIGKILL); /* the stub was killed, and the job with it */
+    if (number == SIGCONT && self->suspended)
+        return look_at_stub(self); /* this one wakes the whole tree */
+    take_signal(self, number, now_seconds());
 }
 
 static void receive_sentinel(struct supervisor *self)
@@ -212,7 +232,7 @@ static double earliest(double one, double other)
 static int time_left(const struct supervisor *self)
 {
     double next = earliest(earliest(self->held_until, self->parked_until), self->agent_due);
-    next = earliest(next, self->say_gone_due);
+    next = earliest(earliest(next, self->say_gone_due), self->look_due);
     if (self->tool > 0)
         next = earliest(next, self->tool_deadline);
     for (int number = 1; number <= SIGNAL_MAX; number++)
@@ -234,6 +254,8 @@ static void end_tool(struct supervisor *self)
 static void meet_deadlines(struct supervisor *self)
 {
     double now = now_seconds();
+    if (self->look_due > 0 && now >= self->look_due)
+        look_at_stub(self);
     for (int number = 1; number <= SIGNAL_MAX; number++)
         if (self->forward_due[number] > 0 && now >= self->forward_due[number]) {
             self->forward_due[number] = 0;
@@ -266,8 +288,11 @@ static void meet_deadlines(struct supervisor *self)
 
 static void start(struct supervisor *self)
 {
-    self->sentinel_pipe = start_sentinel(&self->sentinel);
-    if (self->sentinel_pipe < 0)
+    if (self->task->options->stub_stat >= 0)
+        self->look_due = now_seconds() + LOOK_SECONDS;
+    if (self->task->options->stub_link < 0)
+        self->sentinel_pipe = start_sentinel(&self->sentinel);
+    if (self->task->options->stub_link < 0 && self->sentinel_pipe < 0)
         complain("no sentinel (%s): some signals may arrive twice", strerror(errno));
     sigset_t all;
     sigfillset(&all);
@@ -298,6 +323,7 @@ _Noreturn void supervise(struct task *task)
             {.fd = task->status_pipe, .events = POLLIN},
             {.fd = task->options->control_fd, .events = POLLIN},
             {.fd = self.agent, .events = POLLIN},
+            {.fd = task->options->stub_link, .events = POLLIN},
         };
         if (poll(polled, sizeof polled / sizeof *polled, time_left(&self)) < 0)
             continue;
@@ -309,6 +335,8 @@ _Noreturn void supervise(struct task *task)
             receive_agent(&self);
         if (polled[0].revents)
             receive_signal(&self);
+        if (polled[5].revents)
+            receive_stub(&self);
         if (polled[3].revents)
             accept_request(&self);
         meet_deadlines(&self);

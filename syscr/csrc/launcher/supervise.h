@@ -11,6 +11,8 @@ struct supervisor {
     int signals; /* signalfd */
     double sentinel_saw[SIGNAL_MAX + 1];
     double forward_due[SIGNAL_MAX + 1]; /* 0: nothing to pass on */
+    double look_due;      /* when to look whether the stub is stopped; 0: there is none */
+    bool suspended;       /* it was, and so is the tree */
     bool told;            /* the program was told to end */
 
     pid_t fence;          /* looks for a newer life, or 0 */

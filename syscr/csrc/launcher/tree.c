@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { REAP_ROUNDS = 5000, REAP_PAUSE_NS = 1000000 };
 
 struct link {
     pid_t pid, parent;
@@ -102,4 +106,19 @@ static void send_kill(pid_t pid, void *data)
 void kill_descendants(pid_t root)
 {
     visit_descendants(root, NULL, 0, send_kill, NULL);
+}
+
+/* Ends and reaps all that is below us. */
+void end_children(void)
+{
+    const struct timespec pause = {.tv_nsec = REAP_PAUSE_NS};
+    for (int round = 0; round < REAP_ROUNDS; round++) {
+        pid_t pid;
+        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+            ;
+        if (pid < 0)
+            return; /* none left */
+        kill_descendants(getpid());
+        nanosleep(&pause, NULL);
+    }
 }

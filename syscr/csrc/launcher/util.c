@@ -58,6 +58,8 @@ void close_sockets(const struct options *options)
         close(options->control_fd);
     if (options->agent_fd >= 0)
         close(options->agent_fd);
+    if (options->stub_link >= 0)
+        close(options->stub_link);
 }
 
 bool write_all(int fd, const void *data, size_t size)

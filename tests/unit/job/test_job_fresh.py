@@ -100,6 +100,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr("syscr.config.SYSTEM_FILE", str(tmp_path / "none"))
     monkeypatch.setattr(fresh, "_SWITCHES", {})
     monkeypatch.setattr(fresh, "is_on_terminal", lambda: False)
+    monkeypatch.setattr("syscr.procfs.cgroup.is_own_process_kept_by_cgroup", lambda: True)
     monkeypatch.setattr("syscr.backends.criu.parse.NAMESPACE_SWITCHES", {})
     monkeypatch.setattr("syscr.job.run.replace_process", become)
     monkeypatch.setattr("syscr.job.start.replace_process", become)
@@ -143,6 +144,17 @@ def test_both_ways_become_the_same_launcher(
     assert long.env == site.shown
     directory = {fresh.IMAGE_DIR_VARIABLE: str(site.directory)}
     assert site.shown == {**site.environ, **directory}
+
+
+def test_both_ways_leave_the_tree_where_slurm_follows_parent_links(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syscr.procfs.cgroup.is_own_process_kept_by_cgroup", lambda: False)
+    site.make_copy()
+    short = site.short()
+    assert short is not None
+    assert normal(short) == normal(site.long().argv)
+    assert short[2] == "--detach"
 
 
 def test_checkpoint_dir_on_the_command_line_is_the_same_for_both(site: Site) -> None:

@@ -1,0 +1,118 @@
+/* The stub: all of us that Slurm sees where it follows parent links (proctrack/linuxproc).
+ *
+ * Such a Slurm signals every process below slurmstepd, so a program without a handler would die of the SIGTERM
+ * that asks for its checkpoint, and no launcher could keep it back. Here slurmstepd's child stays as the stub and
+ * the outer half, with all that is below it, is forked away, twice, so that its parent is the node's init:
+ *
+ *   slurmstepd                          init (or the nearest subreaper)
+ *    `- stub (this file) <-- link -->    `- outer half (supervise.c) ...
+ *        `- sidecars
+ *
+ * The stub sends the numbers of the signals it gets; the outer half its wait status, with which the stub ends.
+ * The link is the lifeline of both. SIGSTOP cannot be caught, so the outer half looks every second whether the
+ * stub is stopped (`scontrol suspend`, `scancel -s STOP`), and stops the task as well.
+ * Source: Slurm 18.08 to 26.05, src/plugins/proctrack/linuxproc/kill_tree.c: descendants by /proc/PID/stat. */
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void pass_signal_on(int signals, int link)
+{
+    struct signalfd_siginfo info;
+    if (read(signals, &info, sizeof info) != sizeof info)
+        return;
+    unsigned char number = (unsigned char)info.ssi_signo;
+    if (number == SIGCHLD)
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    else if (info.ssi_pid != (unsigned)getpid() && send(link, &number, 1, MSG_NOSIGNAL) < 0)
+        return; /* the outer half has gone: the link says so, too */
+}
+
+static _Noreturn void run_stub(int link)
+{
+    sigset_t all;
+    sigfillset(&all);
+    int status, signals = signalfd(-1, &all, SFD_CLOEXEC);
+    if (signals < 0)
+        complain("cannot receive signals: %s", strerror(errno));
+    struct pollfd polled[] = {{.fd = link, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    do {
+        if (poll(polled, 2, -1) < 0)
+            continue;
+        if (polled[1].revents)
+            pass_signal_on(signals, link);
+    } while (!polled[0].revents);
+    if (!read_all(link, &status, sizeof status))
+        status = SIGKILL; /* somebody has killed the outer half */
+    char byte;
+    while (read_all(link, &byte, 1))
+        ; /* until it is gone */
+    end_children(); /* sidecars */
+    leave_with(status);
+}
+
+/* Returns in the outer half; or, with a complaint, in the one process there is where that cannot be. */
+void leave_tree(struct options *options)
+{
+    char path[64];
+    int link[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) != 0) {
+        complain("cannot leave Slurm's tree: %s", strerror(errno));
+        return;
+    }
+    snprintf(path, sizeof path, "/proc/%d/stat", getpid());
+    set_name("syscr-stub");
+    pid_t between = fork();
+    if (between == 0) {
+        close(link[0]);
+        pid_t outer = fork();
+        if (outer == 0) {
+            setpgid(0, 0); /* slurmstepd signals the group of its child, too */
+            set_name("syscr-launcher");
+            options->stub_link = link[1];
+            options->stub_stat = open(path, O_RDONLY | O_CLOEXEC);
+            return;
+        }
+        _exit(outer < 0 ? errno : 0);
+    }
+    int status = EAGAIN << 8;
+    while (between > 0 && waitpid(between, &status, 0) < 0 && errno == EINTR)
+        ;
+    close(link[1]);
+    if (status == 0) {
+        close_sockets(options); /* the outer half's */
+        run_stub(link[0]);
+    }
+    complain("cannot leave Slurm's tree: %s; the program gets each signal at once", strerror(WEXITSTATUS(status)));
+    close(link[0]);
+    set_name("syscr-launcher");
+}
+
+/* With this wait status the stub ends. */
+void tell_stub(const struct options *options, int status)
+{
+    if (options->stub_link >= 0 && send(options->stub_link, &status, sizeof status, MSG_NOSIGNAL) < 0)
+        return; /* the stub was killed */
+}
+
+bool is_stub_stopped(const struct options *options)
+{
+    char text[512];
+    ssize_t size = pread(options->stub_stat, text, sizeof text - 1, 0);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    const char *after_name = strrchr(text, ')'); /* the name may hold anything */
+    return after_name != NULL && after_name[1] == ' ' && after_name[2] == 'T';
+}

@@ -1,0 +1,101 @@
+"""A task that has left Slurm's tree: what Slurm does to the stub there is done to the task, and no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from launcher_support import (
+    COUNTER,
+    SLEEPER,
+    WAIT_SECONDS,
+    Laboratory,
+    eventually,
+    is_gone,
+    wait_for_wakes,
+)
+
+from syscr.procfs.tree import list_tree
+
+
+def test_nothing_but_the_stub_is_in_the_tree(detached: Laboratory) -> None:
+    launched = detached.shell(SLEEPER)
+    launched.expect("ready")
+    assert [process.comm for process in list_tree(launched.pid)] == ["syscr-stub"]
+    assert os.getpgid(launched.control.launcher_pid) != os.getpgid(launched.pid)
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_stub_ends_as_the_program_does(detached: Laboratory, status: int) -> None:
+    assert detached.run("/bin/sh", "-c", f"exit {status}") == (status, "", "")
+
+
+def test_stub_ends_by_the_signal_that_ended_the_program(detached: Laboratory) -> None:
+    assert detached.run("/bin/sh", "-c", "kill -SEGV $$") == (-signal.SIGSEGV, "", "")
+
+
+def test_killed_stub_takes_the_whole_task_along(detached: Laboratory) -> None:
+    launched = detached.shell(f"trap '' TERM; {SLEEPER}")
+    launched.expect("ready")
+    pids = [process.pid for process in launched.tree()]
+    assert len(pids) > 1
+    launched.send(signal.SIGKILL)
+    eventually(lambda: all(map(is_gone, pids)), "nothing is left of the task")
+
+
+def test_killed_launcher_ends_the_stub(detached: Laboratory) -> None:
+    launched = detached.shell(SLEEPER)
+    launched.expect("ready")
+    os.kill(launched.control.launcher_pid, signal.SIGKILL)
+    assert launched.process.wait(WAIT_SECONDS) == -signal.SIGKILL
+
+
+def test_stopped_stub_stops_the_task_until_it_goes_on(detached: Laboratory) -> None:
+    launched = detached.shell(SLEEPER)
+    launched.expect("ready")
+    launched.send(signal.SIGSTOP)
+    eventually(launched.is_stopped, "the task stands still")
+    launched.send(signal.SIGCONT)
+    eventually(launched.is_running, "the task goes on")
+
+
+def test_end_of_a_hold_does_not_wake_a_task_that_slurm_has_stopped(detached: Laboratory) -> None:
+    launched = detached.shell(SLEEPER)
+    launched.expect("ready")
+    launched.control.hold(WAIT_SECONDS)
+    launched.send(signal.SIGSTOP)
+    stub = Path(f"/proc/{launched.pid}/stat")
+    eventually(lambda: stub.read_text().split()[2] == "T", "the stub is stopped")
+    wait_for_wakes(launched.control.launcher_pid)
+    launched.control.resume()
+    assert launched.is_stopped()
+    launched.send(signal.SIGCONT)
+    eventually(launched.is_running, "the task goes on")
+
+
+def test_each_signal_arrives_once(detached: Laboratory) -> None:
+    launched = detached.shell(COUNTER)
+    launched.expect("ready")
+    for _ in range(3):
+        launched.send_tree(signal.SIGTERM)
+        launched.expect("got")
+    launched.send_tree(signal.SIGUSR2)
+    launched.expect("total 3")
+    assert launched.end()[0] == 5
+
+
+def test_helpers_end_with_the_stub(detached: Laboratory, tmp_path: Path) -> None:
+    """Those that ``syscr run`` has started are the stub's children."""
+    note = tmp_path / "pid"
+    tmp_path.chmod(0o777)
+    helper = f"sh -c 'sleep 1000 & echo $! >{note}; wait' <&- >&- 2>&- &"
+    launcher = (
+        f'exec "$0" run --detach {"--namespaces" if detached.namespaces else ""} --sidecar $!'
+    )
+    script = f'{helper} {launcher} --task "{{}}" -- sh -c "until test -s {note}; do :; done"'
+    done = subprocess.run(["sh", "-c", script, detached.binary], timeout=WAIT_SECONDS)
+    assert done.returncode == 0
+    assert is_gone(int(note.read_text()))
