@@ -6,7 +6,7 @@ Lives are kept for jobs with an agent (``--checkpoint``, ``--total-time``); see 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from syscr.errors import ManifestError
@@ -44,7 +44,7 @@ def end_last_life(
         The exit code to end with, 0 to 255; None: this life goes on.
     """
     try:
-        last = next(iter(book.read()[-1:]), None)
+        lives = book.read()
     except ManifestError as error:  # only the record is lost: images and fence are not
         warn(
             f"{error.message}; the record begins anew, and the job goes on in {2 * fence_seconds:.0f} s"
@@ -52,8 +52,9 @@ def end_last_life(
         book.begin_anew(Life(place.number, place.restart_count, place.node, clock.now()))
         clock.sleep(2 * fence_seconds)
         return None
-    if last is None or _is_own(last, place):
+    if not lives or _is_own(lives[-1], place):
         return None
+    last = lives[-1]
     if last.ended_at is None:
         ended = read_end(book.store, book.key, last)
         missing = find_open(book.store, book.key, last)
@@ -61,7 +62,7 @@ def end_last_life(
             ended = _wait_out(book, last, ended, missing, place, fence_seconds, clock, warn)
         last = close_life(last, ended)
         book.close(last)
-    _drop_leases(book, last, place)
+    _drop_leases(book, {life.node for life in lives} - {place.node})
     if not may_give_back or last.reason is not StopReason.OWN_END or last.number != place.number:
         return None
     if last.exit_code is None:
@@ -97,15 +98,16 @@ def is_overtaken(book: LifeBook, place: TaskPlace, came_at: datetime) -> bool:
     )
 
 
-def _drop_leases(book: LifeBook, last: Life, place: TaskPlace) -> None:
-    """Free the images of what a checkpoint holds that ended with the last life, on another node.
+def _drop_leases(book: LifeBook, nodes: Collection[str]) -> None:
+    """Free the images of what a checkpoint holds that ended with a life on another node.
 
-    Without it no image of this life could be taken until that lease is stale, two minutes later.
+    Without it no image of this life could be taken until that lease is stale, two minutes later. Not of the
+    last life alone: that may have been ended before it came to this. On its own node it is seen whether the
+    process lives.
     """
-    if last.node == place.node:
-        return  # there it is seen whether the process lives
-    for holder in book.store.drop_leases(book.key, last.node, purpose="checkpoint"):
-        log.info("a lease of the last life was dropped: %s", holder)
+    for node in nodes:
+        for holder in book.store.drop_leases(book.key, node, purpose="checkpoint"):
+            log.info("a lease of an earlier life was dropped: %s", holder)
 
 
 def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, clock: Clock) -> None:

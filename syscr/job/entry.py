@@ -74,8 +74,12 @@ class LifeEntry:
         )
 
     def is_stuck(self, lives: Sequence[Life], most: int) -> bool:
-        """Whether nothing has come of the last ``most`` lives, this one included."""
-        recent = lives[-most:]
+        """Whether nothing has come of the last ``most`` lives, this one included.
+
+        Those that were lost do not count: a node that fails says nothing of the program, and it was not we who
+        asked for another life.
+        """
+        recent = [life for life in lives if life.reason is not StopReason.LOST][-most:]
         if len(recent) < most or any(one.image_id for one in recent):
             return False
         self.remark(f"not requeued: {most} lives in a row brought no image")

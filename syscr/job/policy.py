@@ -39,7 +39,8 @@ class Policy:
         on_drain: ``checkpoint``, ``requeue`` or ``ignore``.
         total_seconds: Running time of all lives together; 0: without limit.
         mtbf_seconds: Mean running time between two failures where there is no history.
-        stuck_lives: After so many lives in a row without an image the job is not requeued any more.
+        stuck_lives: After so many lives in a row without an image, lost ones left out, the job is not requeued
+            any more.
     """
 
     requeue: bool = True

@@ -499,11 +499,13 @@ def test_program_goes_on_where_slurm_does_not_take_the_job_back(
     assert bench.acts()[2:] == ENDED
 
 
-def test_job_without_progress_is_not_requeued_for_ever() -> None:
+def reach_limit_without_images(reason: StopReason) -> Bench:
+    """Return a job that has no time for an image in its third life without one; two ended like this."""
     bench = Bench(stuck_lives=3)
     bench.book.begin(Life(4711, 0, "c1", bench.started, image_id="a"))
     for count in (1, 2, 3):
-        bench.book.begin(Life(4711, count, "c1", bench.started, restored_from="a"))
+        ended = None if count == 3 else reason
+        bench.book.begin(Life(4711, count, "c1", bench.started, restored_from="a", reason=ended))
     bench.keeper.entry.life = bench.book.read()[-1]
     bench.outlook.found = Outlook(JobState.RUNNING, restart_count=3)
     bench.set_limit(600)
@@ -512,9 +514,19 @@ def test_job_without_progress_is_not_requeued_for_ever() -> None:
     bench.clock.advance(600)
     assert bench.keeper.keeps_back()
     bench.go_on(1)
+    return bench
+
+
+def test_job_without_progress_is_not_requeued_for_ever() -> None:
+    bench = reach_limit_without_images(StopReason.TIME_LIMIT)
     assert bench.acts() == ["pass on"]
     assert "3 lives in a row brought no image" in bench.life.note
     assert bench.firewall.said[0].endswith(bench.life.note)
+
+
+def test_lives_that_were_lost_say_nothing_of_the_program() -> None:
+    bench = reach_limit_without_images(StopReason.LOST)
+    assert bench.acts() == ["requeue", "pass on"]
 
 
 def test_image_is_progress_whatever_became_of_the_lives_before() -> None:

@@ -202,6 +202,20 @@ def test_lease_of_the_last_life_on_another_node_is_dropped(node: str, drops: boo
     assert (store.find_holder(KEY) == "") is drops
 
 
+def test_lease_of_a_life_before_the_last_is_dropped_too() -> None:
+    """The last one was ended while it waited, before it came to that; on our own node, where nothing is dropped."""
+    earlier = Life(7, 0, "c9", START, ended_at=START)
+    stage = Stage(earlier)
+    stage.book.begin(LAST)
+    stage.end(f"9 told {ENDED}")
+    store = stage.book.store
+    assert isinstance(store, FakeStore)
+    store.hold_by_other(KEY, f"process 7 on {earlier.node} (checkpoint)")
+    assert AGAIN.node == LAST.node
+    assert stage.start() is None
+    assert store.find_holder(KEY) == ""
+
+
 STEP = replace(LAST, task_count=3)
 
 
