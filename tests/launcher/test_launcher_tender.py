@@ -39,6 +39,17 @@ def count_lines(path: Path) -> int:
     return path.read_text().count("\n") if path.exists() else 0
 
 
+def test_signals_to_the_whole_tree_end_nothing_that_an_agent_runs(
+    tender: Start, tmp_path: Path
+) -> None:
+    """A shell script unblocks signals, so that they are blocked is not enough."""
+    process = tender(
+        "sh -c 'sleep 0 & wait $!; kill $$; kill -USR1 $$; touch lived'; exec sleep 1000"
+    )
+    eventually((tmp_path / "lived").exists, "the script has survived")
+    assert process.poll() is None
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [

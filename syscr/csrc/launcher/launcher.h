@@ -95,6 +95,7 @@ void write_end(const struct options *options, int status, const char *how);
 void write_agent_gone(const struct options *options);
 void reset_signals(void);
 void block_signals(void);
+void ignore_signals(void);
 _Noreturn void exec_program(const struct options *options);
 _Noreturn void leave_with(int status);
 

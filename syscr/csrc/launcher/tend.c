@@ -30,6 +30,7 @@ static pid_t start_agent(char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EXIT_UNFINISHED);
+    ignore_signals(); /* of Slurm's commands, too, which may be scripts */
     execvp(argv[0], argv);
     complain("cannot run '%s': %s", argv[0], strerror(errno));
     _exit(EXIT_NOT_EXECUTABLE);
@@ -69,11 +70,10 @@ _Noreturn void run_tender(const struct options *options)
     for (int deaths = 0;;) {
         double started = now_seconds();
         pid_t pid = start_agent(options->argv);
-        if (pid < 0) {
-            complain("cannot start the agent: %s", strerror(errno));
-            _exit(1);
-        }
-        describe_end(wait_for(pid));
+        if (pid < 0)
+            complain("cannot start the agent: %s", strerror(errno)); /* too many processes, say: not for ever */
+        else
+            describe_end(wait_for(pid));
         kill_descendants(getpid()); /* nobody waits for its helpers any more */
         deaths = now_seconds() - started > LONG_LIFE ? 1 : deaths + 1;
         if (deaths > STARTS_AGAIN) {

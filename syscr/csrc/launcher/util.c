@@ -164,9 +164,20 @@ void block_signals(void)
     sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-/* The user's limits are meant for his program: a dump may be larger than any file that it may write. And
- * signals that Slurm sends to every process of a step (linuxproc; scancel --full) must not end the tool: a
- * CRIU that is killed can take the program with it, see stop_tool_writing(). */
+/* What Slurm sends to every process of a step (linuxproc; scancel --full) must not end what becomes of this one.
+ * That they are blocked is not enough for what a shell script starts: dash unblocks them. */
+void ignore_signals(void)
+{
+    const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGXCPU, SIGXFSZ};
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (size_t index = 0; index < sizeof signals / sizeof *signals; index++)
+        sigaction(signals[index], &ignore, NULL);
+    for (int number = SIGRTMIN; number <= SIGNAL_MAX; number++)
+        sigaction(number, &ignore, NULL);
+}
+
+/* The user's limits are meant for his program: a dump may be larger than any file that it may write. And a CRIU
+ * that is killed can take the program with it, see stop_tool_writing(). */
 static void prepare_tool(void)
 {
     const int limits[] = {RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA};
@@ -178,12 +189,7 @@ static void prepare_tool(void)
         if (setrlimit(limits[index], &limit) != 0)
             complain("cannot lift a limit of the dump tool: %s", strerror(errno));
     }
-    const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGXCPU, SIGXFSZ};
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t index = 0; index < sizeof signals / sizeof *signals; index++)
-        sigaction(signals[index], &ignore, NULL);
-    for (int number = SIGRTMIN; number <= SIGNAL_MAX; number++)
-        sigaction(number, &ignore, NULL);
+    ignore_signals();
 }
 
 _Noreturn void exec_program(const struct options *options)
