@@ -35,6 +35,13 @@ class StatusReader:
     clock: Clock
     find_dumper: Callable[[Target], Dumper | NativeDumper]
 
+    def find(self, target: Target) -> JobStatus | None:
+        """Return what is known of a job that was there a moment ago; None: it is not any more."""
+        try:
+            return self.read(target)
+        except JobNotFoundError:
+            return None
+
     def read(self, target: Target) -> JobStatus:
         """Return what is known of a job or step; raises JobNotFoundError where that is nothing."""
         job: Job | None

@@ -200,18 +200,26 @@ class CheckpointManager:
         if target is not None:
             try:
                 return self.scheduler.get_job(target.job_id).user_name
-            except JobNotFoundError:
+            except (JobNotFoundError, RequestError):  # a whole array: the verb itself says so
                 images, _ = self.locator.list_images(target, None)
                 return images[-1].manifest.user_name if images else ""
         return self.locator.get_image(image_id or "").manifest.user_name
 
     def status(self, targets: Sequence[Target] = ()) -> tuple[JobStatus, ...]:
-        """Say of each job whether it can be dumped and which images there are; all own jobs if none."""
+        """Say of each job whether it can be dumped and which images there are; all own jobs if none.
+
+        Raises:
+            JobNotFoundError: Of a job that was named nothing is known; ask for the others by themselves.
+            RequestError: A whole job array is named.
+            SchedulerUnavailableError, SchedulerDeniedError, StoreAccessError: Nothing can be said.
+        """
         from syscr.job_status import StatusReader  # no other verb needs it
 
         reader = StatusReader(self.scheduler, self.locator, self.clock, self._find_dumper)
-        wanted = targets or [Target(job_id) for job_id in self.list_own_jobs()]
-        return tuple(reader.read(target) for target in wanted)
+        if targets:
+            return tuple(reader.read(target) for target in targets)
+        own = [reader.find(Target(job_id)) for job_id in self.list_own_jobs()]
+        return tuple(status for status in own if status is not None)
 
     def simulate(
         self, target: Target, cause: str, *, wait_seconds: float = 60.0

@@ -181,6 +181,9 @@ def status(*targets: AnyTarget, settings: Settings | None = None) -> tuple[JobSt
 
     Raises:
         SchedulerUnavailableError: Slurm does not answer; nothing is known.
+        JobNotFoundError: Slurm does not know one that was named, and it has no images; nothing is said of
+            the others, ask for each by itself.
+        RequestError: One is a whole job array.
     """
     chosen = load_settings() if settings is None else settings
     return build_manager_for(chosen).status(tuple(read_target(target) for target in targets))

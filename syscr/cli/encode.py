@@ -84,6 +84,19 @@ class CheckpointReply:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetFailure:
+    """A target of which nothing can be said, and why.
+
+    Attributes:
+        target: Target as it was named.
+        error: The error.
+    """
+
+    target: str
+    error: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class ImageReply:
     """What became of one image of ``image verify``, ``delete`` or ``undelete``.
 

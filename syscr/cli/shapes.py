@@ -21,6 +21,7 @@ from syscr.cli.encode import (
     ImageDetails,
     ImageReply,
     ImageSummary,
+    TargetFailure,
     is_path_key,
 )
 from syscr.cli.output import SCHEMA_VERSION
@@ -49,7 +50,15 @@ DOCUMENTS: Mapping[str, Mapping[str, Key] | type] = {
     "vacate": {"results": Key(tuple[CheckpointReply, ...], f"One per target, {_ORDER}.")},
     "requeue": {"results": Key(tuple[CheckpointReply, ...], f"One per target, {_ORDER}.")},
     "restart": RestartResult,
-    "status": {"jobs": Key(tuple[JobStatus, ...], f"One per job, {_ORDER}, else by job id.")},
+    "status": {
+        "jobs": Key(
+            tuple[JobStatus, ...],
+            f"One per job of which something is known, {_ORDER}, else by job id.",
+        ),
+        "errors": Key(
+            tuple[TargetFailure, ...], f"One per other job that was named, {_ORDER}; else empty."
+        ),
+    },
     "simulate": {"result": Key(SimulationResult, "What became of the job.")},
     "image list": {"images": Key(tuple[Image, ...], "Images, oldest first.")},
     "image show": ImageDetails,

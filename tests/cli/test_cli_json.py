@@ -54,9 +54,15 @@ ANSWERS: dict[str, Any] = {
     "restart": RestartResult(
         make_image(), JobId(4711), "requeue", "running", ("c1",), (SkippedImage("a", ("b",)),), ("w",), 1.5
     ),
-    "status": (
-        JobStatus(TARGET, make_job(), (make_task(),), (FINDING,), (make_image(),), "bob", ("w",)),
-        JobStatus(TARGET, None, lives=(LIFE,), kept_seconds=60.0, lost_seconds=0.5),
+    "status": lambda targets: (
+        JobNotFoundError("none")
+        if targets[0].job_id.number == 12
+        else (
+            JobStatus(
+                TARGET, make_job(), (make_task(),), (FINDING,), (make_image(),), "bob", ("w",)
+            ),
+            JobStatus(TARGET, None, lives=(LIFE,), kept_seconds=60.0, lost_seconds=0.5),
+        )
     ),
     "simulate": SimulationResult(TARGET, "preempt", LIFE, "PENDING"),
     "list_images": ((make_image(path="/d/\udcff"),), ("w",)),
@@ -89,7 +95,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "vacate": ("4711", "12"),
     "requeue": ("4711", "12"),
     "restart": ("4711",),
-    "status": (),
+    "status": ("4711", "12"),
     "simulate": ("4711", "--preempt"),
     "image list": (),
     "image show": (IMAGE_ID,),

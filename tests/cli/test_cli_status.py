@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from cli_support import FakeManager, Run, make_image, make_job, make_task
 
 from syscr.cli.app import App
-from syscr.errors import SchedulerUnavailableError
+from syscr.errors import (
+    JobNotFoundError,
+    RequestError,
+    SchedulerUnavailableError,
+    SyscrError,
+)
 from syscr.model import Finding, JobId, JobState, Severity, Target
 from syscr.ports import Capabilities
 from syscr.result import JobStatus, NodeHealth
@@ -116,6 +121,76 @@ def test_without_any_job_that_is_said(run: Run, manager: FakeManager) -> None:
 def test_controller_that_does_not_answer_is_10(run: Run, manager: FakeManager) -> None:
     manager.answers["status"] = SchedulerUnavailableError("no answer")
     assert run("status").status == 10
+
+
+def answer_with(errors: dict[int, SyscrError]) -> Callable[[Sequence[Target]], object]:
+    """Return a status that knows all jobs but some; of those it raises the error, as Slurm's own does."""
+
+    def status(targets: Sequence[Target]) -> object:
+        for target in targets:
+            if target.job_id.number in errors:
+                raise errors[target.job_id.number]
+        return tuple(JobStatus(one, make_job(one.job_id.number)) for one in targets)
+
+    return status
+
+
+UNKNOWN = JobNotFoundError("job 77777 is not known to Slurm and has no images", hint="look")
+ARRAY = RequestError("job 8 is a whole job array: 8_0, 8_1", hint="name one part of it, as in 8_0")
+
+
+def test_jobs_beside_one_that_does_not_exist_are_shown(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = answer_with({77777: UNKNOWN})
+    outcome = run("status", "3", "77777", "5")
+    assert outcome.status == 11
+    shown = [line for line in outcome.out.splitlines() if line.startswith("job ")]
+    assert shown == ["job 3: RUNNING on c1, of alice", "job 5: RUNNING on c1, of alice"]
+    assert outcome.err == f"syscr: {UNKNOWN.message}\nhint: look\n"
+
+
+def test_json_has_the_jobs_and_the_errors(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = answer_with({77777: UNKNOWN})
+    outcome = run("status", "3", "77777", "--json")
+    data = json.loads(outcome.out)["data"]
+    assert [job["target"] for job in data["jobs"]] == ["3"]
+    assert [(one["target"], one["error"]["exit_code"]) for one in data["errors"]] == [("77777", 11)]
+    assert (json.loads(outcome.err)["code"], outcome.status) == ("job_not_found", 11)
+
+
+def test_one_job_that_does_not_exist_is_an_error_alone(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = answer_with({77777: UNKNOWN})
+    outcome = run("status", "77777", "77777", "--json")
+    assert (outcome.status, outcome.out) == (11, "")
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"),
+    [
+        ({8: ARRAY, 9: RequestError("job 9 is a whole job array: 9_0")}, 2),
+        ({8: ARRAY, 77777: UNKNOWN}, 4),
+    ],
+)
+def test_several_errors_are_all_said_and_have_a_code_of_their_own_if_they_differ(
+    run: Run, manager: FakeManager, errors: dict[int, SyscrError], status: int
+) -> None:
+    manager.answers["status"] = answer_with(errors)
+    outcome = run("status", "3", *map(str, errors))
+    assert outcome.status == status
+    assert outcome.out.startswith("job 3: RUNNING")
+    assert all(error.message in outcome.err for error in errors.values())
+    assert outcome.err.splitlines()[-1] == "syscr: cannot show 2 of 3 jobs"
+    details = json.loads(run("status", "3", *map(str, errors), "--json").err)["details"]
+    assert [one["ok"] for one in details["results"]] == [True, False, False]
+
+
+def test_slurm_that_falls_silent_is_asked_no_more(run: Run, manager: FakeManager) -> None:
+    manager.answers["status"] = answer_with({4: SchedulerUnavailableError("no answer")})
+    outcome = run("status", "3", "4", "5", "--json")
+    assert outcome.status == 10
+    assert [target.job_id.number for _, ((target,),) in manager.calls] == [3, 4]
+    data = json.loads(outcome.out)["data"]
+    assert [one["target"] for one in data["jobs"] + data["errors"]] == ["3", "4", "5"]
+    assert run("status", "3", "4", "5").err.count("no answer") == 1
 
 
 def test_doctor_shows_what_works_and_why_not(run: Run, manager: FakeManager) -> None:

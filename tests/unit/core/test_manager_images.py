@@ -55,6 +55,15 @@ def test_status_of_all_own_jobs_is_the_default(world: World) -> None:
     assert [str(status.target) for status in world.manager.status()] == ["4711", "4712"]
 
 
+def test_own_job_that_slurm_forgets_meanwhile_hides_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [world.add_job(number).job_id for number in (4711, 4712, 4713)]
+    monkeypatch.setattr(world.scheduler, "find_own_jobs", lambda: jobs)
+    world.scheduler.forget(jobs[1])
+    assert [str(status.target) for status in world.manager.status()] == ["4711", "4713"]
+
+
 def test_status_of_a_job_that_cannot_be_dumped_says_why(world: World) -> None:
     world.scheduler.add_job(4711)
     (status,) = world.manager.status([TARGET])
@@ -303,3 +312,9 @@ def test_owner_is_known_from_slurm_or_from_the_images(world: World) -> None:
     world.add_job()
     assert manager.find_owner(TARGET) == "alice"
     assert manager.find_owner(Target.parse("9")) == ""
+
+
+def test_owner_of_a_whole_array_is_asked_for_by_nobody_who_wants_an_error(world: World) -> None:
+    """The verb says itself, of each target, that it is an array."""
+    world.scheduler.add_job(9, array=(9, 0))
+    assert world.manager.find_owner(Target.parse("9")) == ""
