@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from syscr.errors import JobNotFoundError, PreflightError, SyscrError
+from syscr.errors import JobNotFoundError, PreflightError, RequestError, SyscrError
 from syscr.lives import add_image, close_life, sum_time
-from syscr.locating import Locator
-from syscr.model import Job, JobState, Life, Target
+from syscr.locating import Locator, find_parts
+from syscr.model import Image, Job, JobState, Life, Target
 from syscr.ports import Clock, Scheduler
 from syscr.request import CheckpointRequest
 from syscr.result import JobStatus
@@ -17,6 +17,9 @@ from syscr.result import JobStatus
 if TYPE_CHECKING:
     from syscr.dumping import Dumper
     from syscr.native.dumping import NativeDumper
+
+
+_SHOWN_TASKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,19 @@ class StatusReader:
             return None
 
     def read(self, target: Target) -> JobStatus:
-        """Return what is known of a job or step; raises JobNotFoundError where that is nothing."""
+        """Return what is known of a job or step.
+
+        Raises:
+            JobNotFoundError: Nothing.
+            RequestError: It is a whole job array.
+        """
         job: Job | None
         try:
             job = self.scheduler.get_job(target.job_id)
         except JobNotFoundError:
             job = None
-        images, warnings = self.locator.list_images(target, None)
+        images, warnings = self.locator.list_images(target, None, whole_array=job is None)
+        _check_is_not_an_array(target, job, images)
         lives = self.locator.list_lives(target, job.number if job else target.job_id.number)
         own = [image for image in images if image.manifest.step == (target.step or "batch")]
         if lives and own:
@@ -83,6 +92,20 @@ class StatusReader:
             return replace(status, warnings=(*status.warnings, error.message))
         busy = plan.store.find_holder(plan.key)
         return replace(status, tasks=plan.tasks, findings=plan.findings, busy=busy)
+
+
+def _check_is_not_an_array(target: Target, job: Job | None, images: Sequence[Image]) -> None:
+    """Refuse an array that Slurm has forgotten as it is refused while Slurm knows it."""
+    parts = find_parts(target.job_id, images) if job is None else ()
+    if parts:
+        raise RequestError(
+            f"job {target.job_id} is a whole job array: {', '.join(parts[:_SHOWN_TASKS])}"
+            + (", ..." if len(parts) > _SHOWN_TASKS else ""),
+            hint=f"name one part of it, as in {parts[-1]}; the images of all: "
+            f"'syscr image list {target.job_id}'",
+            job_id=str(target.job_id),
+            parts=list(parts),
+        )
 
 
 def _has_ended(target: Target, job: Job | None, life: Life) -> bool:

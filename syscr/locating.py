@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from syscr.errors import (
@@ -14,7 +14,7 @@ from syscr.errors import (
     StoreNotFoundError,
 )
 from syscr.lives import LifeBook
-from syscr.model import Image, Life, Target
+from syscr.model import Image, JobId, Life, Target
 from syscr.ports import Store, StoreKey
 from syscr.request import RestartRequest
 from syscr.selection import Progress, Selection, find_lineage, select_newest, verify_visibly
@@ -158,9 +158,21 @@ class Locator:
         return None
 
     def list_images(
-        self, target: Target | None, image_dir: str | None, *, deleted: bool = False
+        self,
+        target: Target | None,
+        image_dir: str | None,
+        *,
+        deleted: bool = False,
+        whole_array: bool = False,
     ) -> tuple[tuple[Image, ...], tuple[str, ...]]:
         """Return images, oldest first, and what could not be read.
+
+        Args:
+            target: Job or step; None: all.
+            image_dir: Where to look; None: in all known directories.
+            deleted: Look into the trash instead.
+            whole_array: A plain number means all tasks of the array too that has it, at the price of a
+                look at every image; else the line alone whose folder has that number.
 
         Raises:
             StoreNotFoundError: ``image_dir`` was named and is not there.
@@ -169,7 +181,9 @@ class Locator:
         warnings: list[str] = []
         for store in self.stores(image_dir):
             try:
-                keys = (None,) if target is None else _list_keys(store, target, deleted=deleted)
+                keys: tuple[StoreKey | None, ...] = (None,)
+                if target is not None:
+                    keys = _list_keys(store, target, deleted=deleted, whole_array=whole_array)
                 for key in keys:
                     found, unreadable = store.list_images(key=key, deleted=deleted)
                     images += found
@@ -197,31 +211,58 @@ def name_dirs(dirs: Sequence[str]) -> str:
     return shown if more < 1 else f"{shown} and {more} other{'s' if more > 1 else ''}"
 
 
-def _keys_of(store: Store, target: Target, *, deleted: bool = False) -> tuple[StoreKey, ...]:
+def is_plain(job_id: JobId) -> bool:
+    """Return whether an id is a plain number: a job, or a whole array and its last task, too; pure."""
+    return job_id.array_index is None and job_id.het_offset is None
+
+
+def find_parts(job_id: JobId, images: Iterable[Image]) -> tuple[str, ...]:
+    """Return the tasks of an array that have images, where a plain number is that of an array; pure."""
+    if not is_plain(job_id):
+        return ()
+    found = {image.manifest.job_id for image in images}
+    parts = [name for name in found if name.startswith(f"{job_id}_")]
+    return tuple(sorted(parts, key=lambda name: (len(name), name)))
+
+
+def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:
     """Return the keys that hold images of a target."""
     job_id = target.job_id
-    if job_id.array_index is None and job_id.het_offset is None:
+    if is_plain(job_id):
         lineage = find_lineage(store, job_id.number)
         keys = [key for key in store.find_keys(lineage) if store.list_images(key=key)[0]]
-    else:  # the folder has the task's own plain number, which Slurm forgets
-        images, _ = store.list_images(deleted=deleted)
-        keys = list(
-            dict.fromkeys(
-                StoreKey(image.manifest.lineage, image.manifest.step)
-                for image in images
-                if image.manifest.job_id == str(job_id)
-            )
-        )
+    else:
+        keys = _find_named(store, job_id, deleted=False)
     return tuple(key for key in keys if target.step in {None, key.step})
 
 
-def _list_keys(store: Store, target: Target, *, deleted: bool) -> tuple[StoreKey, ...]:
+def _list_keys(
+    store: Store, target: Target, *, deleted: bool, whole_array: bool
+) -> tuple[StoreKey, ...]:
     """Return the keys that hold something of a target to list: also what cannot be read, or is deleted."""
     job_id = target.job_id
-    if job_id.array_index is None and job_id.het_offset is None:
-        keys = store.find_keys(find_lineage(store, job_id.number))
-        return tuple(key for key in keys if target.step in {None, key.step})
-    return _keys_of(store, target, deleted=deleted)
+    keys: list[StoreKey] = []
+    if is_plain(job_id):
+        keys += store.find_keys(find_lineage(store, job_id.number))
+    if whole_array or not is_plain(job_id):
+        keys += _find_named(store, job_id, deleted=deleted)
+    return tuple(key for key in dict.fromkeys(keys) if target.step in {None, key.step})
+
+
+def _find_named(store: Store, job_id: JobId, *, deleted: bool) -> list[StoreKey]:
+    """Return the keys of an array task, or of all tasks of an array, by what their images say.
+
+    The folder of a task has the task's own plain number, which Slurm forgets.
+    """
+    images, _ = store.list_images(deleted=deleted)
+    names = find_parts(job_id, images) if is_plain(job_id) else (str(job_id),)
+    return list(
+        dict.fromkeys(
+            StoreKey(image.manifest.lineage, image.manifest.step)
+            for image in images
+            if image.manifest.job_id in names
+        )
+    )
 
 
 def _choose_key(target: Target, keys: Sequence[StoreKey]) -> StoreKey:

@@ -201,7 +201,7 @@ class CheckpointManager:
             try:
                 return self.scheduler.get_job(target.job_id).user_name
             except (JobNotFoundError, RequestError):  # a whole array: the verb itself says so
-                images, _ = self.locator.list_images(target, None)
+                images, _ = self.locator.list_images(target, None, whole_array=True)
                 return images[-1].manifest.user_name if images else ""
         return self.locator.get_image(image_id or "").manifest.user_name
 
@@ -253,8 +253,11 @@ class CheckpointManager:
         target: Target | None = None,
         deleted: bool = False,
     ) -> tuple[tuple[Image, ...], tuple[str, ...]]:
-        """Return images, oldest first, and remarks about entries that could not be read."""
-        return self.locator.list_images(target, checkpoint_dir, deleted=deleted)
+        """Return images, oldest first, and remarks about entries that could not be read.
+
+        The plain number of an array means all of its tasks.
+        """
+        return self.locator.list_images(target, checkpoint_dir, deleted=deleted, whole_array=True)
 
     def get_image(
         self, image_id: str, *, checkpoint_dir: str | None = None, deleted: bool = False

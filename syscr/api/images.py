@@ -23,7 +23,7 @@ def images(
     """Return images, oldest first, possibly none; entries that cannot be read are left out.
 
     Args:
-        target: Only this job's or step's; None: all.
+        target: Only this job's or step's, of the number of a job array those of all its tasks; None: all.
         checkpoint_dir: Where to look; None: the configured directory.
         deleted: Look into the trash instead.
         settings: Settings; None: ``load_settings()``.

@@ -115,7 +115,7 @@ class AgentParts:
         """The images that the agent has taken."""
         return OwnImages(
             self.settings.keep_periodic,
-            lambda target: self.manager.list_images(target=target)[0],
+            lambda target: self.manager.locator.list_images(target, None)[0],
             _remove,
             self.spec.restored_from,
         )

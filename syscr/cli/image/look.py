@@ -18,7 +18,8 @@ from syscr.model import Target
     "list",
     about=About(
         summary="List images, oldest first",
-        effect="Reads the manifests only. Deleted images are shown with --deleted.",
+        effect="Reads the manifests only. The number of a job array means all of its tasks. Deleted images"
+        " are shown with --deleted.",
         examples=(
             ("syscr image list", "all images in your checkpoint directory"),
             ("syscr image list 4711 -q", "only the ids of the images of job 4711"),

@@ -97,6 +97,30 @@ def test_array_task_is_found_by_its_images(world: World) -> None:
     assert locator.list_images(Target.parse("4711_3"), None)[0] == (image,)
 
 
+def test_plain_number_of_an_array_lists_the_images_of_all_its_tasks(world: World) -> None:
+    """Slurm gives the last task the number of the array."""
+    images = [
+        world.add_image(str(number), job_id=f"4711_{index}", number=number, step=step)
+        for index, (number, step) in enumerate([(4720, "batch"), (4721, "0"), (4711, "batch")])
+    ]
+    continued = world.add_image("4720", job_id="9000", number=9000)
+    world.add_image("4711", step="3", job_id="47110_0")  # a folder may hold anything
+    manager = world.manager
+    assert manager.list_images(target=TARGET)[0][:4] == (*images, continued)
+    assert manager.list_images(target=Target.parse("4711.0"))[0] == (images[1],)
+    manager.delete_image(images[1])
+    assert images[1] not in manager.list_images(target=TARGET)[0]
+    (deleted,), _ = manager.list_images(target=TARGET, deleted=True)
+    assert deleted.image_id == images[1].image_id
+
+
+def test_line_of_a_job_is_not_the_array_that_has_its_number(world: World) -> None:
+    """An agent that keeps a few images looks at its own line alone."""
+    world.add_image("4720", job_id="4711_3", number=4720)
+    last = world.add_image("4711", job_id="4711_9")
+    assert world.manager.locator.list_images(TARGET, None)[0] == (last,)
+
+
 def test_continuing_job_leads_to_its_line(world: World) -> None:
     image = world.add_image()
     world.home.write_record(StoreKey("9000"), "continues", {"lineage": "4711"})

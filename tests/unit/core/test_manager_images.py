@@ -12,6 +12,7 @@ from syscr.errors import (
     ImageExistsError,
     ImageNotFoundError,
     JobNotFoundError,
+    RequestError,
     SchedulerUnavailableError,
     StoreAccessError,
 )
@@ -121,6 +122,19 @@ def test_status_of_a_forgotten_job_shows_its_images(world: World) -> None:
     image = world.add_image()
     (status,) = world.manager.status([TARGET])
     assert (status.job, status.images, status.tasks) == (None, (image,), ())
+
+
+def test_status_of_a_forgotten_array_names_its_tasks(world: World) -> None:
+    """As while Slurm knows it, and as a restart does: the number is that of its last task, too."""
+    for index in (10, 9, *range(1, 6)):
+        world.add_image(str(4720 + index), job_id=f"4711_{index}", number=4720 + index)
+    with pytest.raises(RequestError, match="4711 is a whole job array: 4711_1, 4711_2") as caught:
+        world.manager.status([TARGET])
+    assert caught.value.message.endswith("4711_5, ...")
+    assert caught.value.hint.startswith("name one part of it, as in 4711_10")
+    (status,) = world.manager.status([Target.parse("4711_9")])
+    assert [image.manifest.job_id for image in status.images] == ["4711_9"]
+    assert world.manager.find_owner(TARGET) == "alice"
 
 
 def test_status_of_nothing_is_an_error(world: World) -> None:
