@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from syscr.errors import (
     ImageCorruptError,
     ImageNotFoundError,
+    ManifestError,
     RequestError,
     StoreAccessError,
     StoreError,
     StoreNotFoundError,
 )
 from syscr.lives import LifeBook
-from syscr.model import Image, JobId, Life, Target
-from syscr.ports import Store, StoreKey
+from syscr.model import Image, JobId, Life, Target, TornImage
+from syscr.ports import AnyImage, Store, StoreKey
 from syscr.request import RestartRequest
 from syscr.selection import Progress, Selection, find_lineage, select_newest, verify_visibly
 
@@ -80,22 +81,45 @@ class Locator:
     def get_image(
         self, image_id: str, image_dir: str | None = None, *, deleted: bool = False
     ) -> Image:
-        """Return an image by id or prefix, wherever it lies."""
-        not_found: ImageNotFoundError | None = None
+        """Return an image by id or prefix, wherever it lies.
+
+        Raises:
+            ImageNotFoundError: There is none, or several.
+            ManifestError: What lies there is none; see ``get_torn``.
+        """
+        return self._look_up(
+            lambda store: store.get_image(image_id, deleted=deleted), image_id, image_dir
+        )
+
+    def get_torn(
+        self, image_id: str, image_dir: str | None = None, *, deleted: bool = False
+    ) -> TornImage:
+        """Return what lies in the place of an image and is none; errors as ``get_image``."""
+        return self._look_up(
+            lambda store: store.get_torn(image_id, deleted=deleted), image_id, image_dir
+        )
+
+    def _look_up(
+        self, get: Callable[[Store], AnyImage], image_id: str, image_dir: str | None
+    ) -> AnyImage:
+        """Return the first that a store has; a torn image hides none that lies elsewhere."""
+        failure: StoreError | None = None
         for store in self.stores(image_dir):
             try:
-                return store.get_image(image_id, deleted=deleted)
+                return get(store)
             except ImageNotFoundError as error:
                 if error.details.get("matches"):
                     raise
-                not_found = not_found or error
+                failure = failure or error
+            except ManifestError as error:
+                failure = error if not isinstance(failure, ManifestError) else failure
             except StoreNotFoundError:
                 continue
             except StoreAccessError:
                 if image_dir is not None:
                     raise
-        if not_found is not None:
-            raise not_found
+        if failure is not None:
+            raise failure
         searched = name_dirs([store.checkpoint_dir for store in self.stores(image_dir)])
         raise ImageNotFoundError(f"no image '{image_id}' in {searched}")
 

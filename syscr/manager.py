@@ -22,7 +22,7 @@ from syscr.errors import (
     SyscrError,
 )
 from syscr.locating import Locator
-from syscr.model import Image, JobId, Target
+from syscr.model import Image, JobId, Target, TornImage
 from syscr.native.naming import NAME as NATIVE
 from syscr.ports import Clock, Scheduler, Store, StoreKey, Workers
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
@@ -262,7 +262,7 @@ class CheckpointManager:
     def get_image(
         self, image_id: str, *, checkpoint_dir: str | None = None, deleted: bool = False
     ) -> Image:
-        """Return one image by id or unambiguous prefix; raises ImageNotFoundError."""
+        """Return one image by id or unambiguous prefix; raises ImageNotFoundError, ManifestError."""
         return self.locator.get_image(image_id, checkpoint_dir, deleted=deleted)
 
     def verify_image(self, image: Image, *, level: str = "digests") -> tuple[str, ...]:
@@ -273,8 +273,22 @@ class CheckpointManager:
         """Move an image to the trash; ``undelete_image`` brings it back."""
         return self.open_store(image.checkpoint_dir).trash(image)
 
+    def delete_torn(self, image_id: str, *, checkpoint_dir: str | None = None) -> TornImage:
+        """Move what lies in the place of an image and is none to the trash; ``undelete_torn`` brings it back.
+
+        Raises:
+            ImageNotFoundError: There is nothing of this id, or it is an image.
+        """
+        torn = self.locator.get_torn(image_id, checkpoint_dir)
+        return self.open_store(torn.checkpoint_dir).trash(torn)
+
+    def undelete_torn(self, image_id: str, *, checkpoint_dir: str | None = None) -> TornImage:
+        """Bring back what ``delete_torn`` has moved away; raises ImageNotFoundError, ImageExistsError."""
+        torn = self.locator.get_torn(image_id, checkpoint_dir, deleted=True)
+        return self.open_store(torn.checkpoint_dir).untrash(torn)
+
     def undelete_image(self, image_id: str, *, checkpoint_dir: str | None = None) -> Image:
-        """Bring a deleted image back; raises ImageNotFoundError, ImageExistsError."""
+        """Bring a deleted image back; raises ImageNotFoundError, ImageExistsError, ManifestError."""
         image = self.locator.get_image(image_id, checkpoint_dir, deleted=True)
         return self.open_store(image.checkpoint_dir).untrash(image)
 

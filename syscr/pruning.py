@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from syscr import retention
 from syscr.errors import SyscrError
-from syscr.model import Image
+from syscr.model import Image, TornImage
 from syscr.ports import Clock, Scheduler, Store, StoreKey
 from syscr.protecting import find_protection
 from syscr.request import PruneRequest
@@ -36,17 +36,14 @@ class Pruner:
         store = self.open_store(request.checkpoint_dir)
         images, warnings = store.list_images()
         decisions = self._decide(images, request)
-        expunged: list[str] = []
+        expunged: tuple[str, ...] = ()
         if not request.dry_run:
             for decision in decisions:
                 if not decision.keep:
                     store.trash(decision.image)
             if request.expunge:
-                for image in store.list_images(deleted=True)[0]:
-                    if request.lineage in {None, image.manifest.lineage}:
-                        store.expunge(image)
-                        expunged.append(image.image_id)
-        return PruneResult(decisions, tuple(expunged), warnings)
+                expunged = _expunge(store, request.lineage)
+        return PruneResult(decisions, expunged, warnings)
 
     def retain(self, store: Store, key: StoreKey, keep_last: int) -> tuple[str, ...]:
         """Keep the newest images of a line; a fault here is a remark, the checkpoint before it stands."""
@@ -73,3 +70,15 @@ class Pruner:
 
     def _is_intact(self, image: Image) -> bool:
         return not self.open_store(image.checkpoint_dir).verify(image, level="sizes")
+
+
+def _expunge(store: Store, lineage: str | None) -> tuple[str, ...]:
+    """Empty the trash of a line, or of all; returns what was in it."""
+    images, _ = store.list_images(deleted=True)
+    doomed: list[Image | TornImage] = [
+        image for image in images if lineage in {None, image.manifest.lineage}
+    ]
+    doomed += [torn for torn in store.list_torn(deleted=True) if lineage in {None, torn.lineage}]
+    for one in doomed:
+        store.expunge(one)
+    return tuple(one.image_id for one in doomed)

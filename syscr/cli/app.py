@@ -20,7 +20,7 @@ from syscr import log
 from syscr.cli import output
 from syscr.config import load_settings
 from syscr.errors import RequestError
-from syscr.model import Image, Target
+from syscr.model import Image, Target, TornImage
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
 from syscr.result import (
     CheckpointResult,
@@ -100,6 +100,14 @@ class Manager(Protocol):
 
     def undelete_image(self, image_id: str, *, checkpoint_dir: str | None = None) -> Image:
         """Bring a deleted image back."""
+        ...
+
+    def delete_torn(self, image_id: str, *, checkpoint_dir: str | None = None) -> TornImage:
+        """Take what is no image out of its place, recoverable."""
+        ...
+
+    def undelete_torn(self, image_id: str, *, checkpoint_dir: str | None = None) -> TornImage:
+        """Bring it back."""
         ...
 
     def prune(self, request: PruneRequest) -> PruneResult:

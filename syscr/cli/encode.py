@@ -103,8 +103,8 @@ class ImageReply:
     Attributes:
         image_id: Id as it was named, in full where the image was found.
         ok: Whether it succeeded.
-        image: The image; null where it was not found.
-        problems: What differs from the manifest (verify), one line each.
+        image: The image; null where it was not found, or is none.
+        problems: What differs from the manifest (verify), or why it is no image, one line each.
         error: The error; null after success.
     """
 

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from syscr.model.finding import Finding, Severity
 from syscr.model.ids import JobId, StepId, Target
-from syscr.model.image import NOT_STORED, HostFacts, Image, ImageFile, Manifest, Timings
+from syscr.model.image import (
+    NOT_STORED,
+    HostFacts,
+    Image,
+    ImageFile,
+    Manifest,
+    Timings,
+    TornImage,
+)
 from syscr.model.job import Job, JobDetails, JobState, Submission
 from syscr.model.life import Life, Outlook, SiteTimes, StopReason
 from syscr.model.report import NodeReport
@@ -36,5 +44,6 @@ __all__ = [
     "HostFacts",
     "Manifest",
     "Image",
+    "TornImage",
     "NodeReport",
 ]

@@ -151,6 +151,31 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class TornImage:
+    """A folder in the place of an image that is none: its manifest is missing or cannot be read.
+
+    A copy that was cut off leaves such a one. Nothing is restored from it; it can be deleted.
+
+    Attributes:
+        image_id: Its name.
+        lineage: Line of jobs in whose folder it lies.
+        step: Step.
+        path: Absolute folder.
+        checkpoint_dir: Checkpoint directory it was found in.
+        reason: Why it is no image.
+        is_deleted: In the trash, recoverable until expunged.
+    """
+
+    image_id: str
+    lineage: str
+    step: str
+    path: str
+    checkpoint_dir: str
+    reason: str
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """A published (or deleted) image: its manifest and where it lies.
 

@@ -11,7 +11,7 @@ from syscr.ports.clock import Clock
 from syscr.ports.controller import Acceptance, CheckpointController, DumpEnd, DumpState
 from syscr.ports.runner import CommandTimeout, Completed, Conversation, Runner, TalkingRunner
 from syscr.ports.scheduler import JobSource, Scheduler, SubmitOptions
-from syscr.ports.store import Store, StoreKey
+from syscr.ports.store import AnyImage, Store, StoreKey
 from syscr.ports.task import TaskControl
 from syscr.ports.workers import Workers
 
@@ -32,6 +32,7 @@ __all__ = [
     "DumpReport",
     "Backend",
     "StoreKey",
+    "AnyImage",
     "Store",
     "DumpState",
     "DumpEnd",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from syscr.model import Image, Manifest
+from syscr.model import Image, Manifest, TornImage
+
+AnyImage = TypeVar("AnyImage", Image, TornImage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,20 @@ class Store(Protocol):
         ...
 
     def get_image(self, image_id: str, *, deleted: bool = False) -> Image:
-        """Return an image by id or unambiguous prefix (at least to its ``T``); ImageNotFoundError."""
+        """Return an image by id or unambiguous prefix (at least to its ``T``).
+
+        Raises:
+            ImageNotFoundError: There is none, or several.
+            ManifestError: What lies there is none; see ``get_torn``.
+        """
+        ...
+
+    def list_torn(self, *, deleted: bool = False) -> tuple[TornImage, ...]:
+        """Return what lies in the place of an image and is none, by job, step and id."""
+        ...
+
+    def get_torn(self, image_id: str, *, deleted: bool = False) -> TornImage:
+        """Return what lies in the place of an image and is none; ImageNotFoundError also where it is one."""
         ...
 
     def verify(
@@ -95,15 +110,15 @@ class Store(Protocol):
         """
         ...
 
-    def trash(self, image: Image) -> Image:
+    def trash(self, image: AnyImage) -> AnyImage:
         """Take an image out of sight, recoverable."""
         ...
 
-    def untrash(self, image: Image) -> Image:
+    def untrash(self, image: AnyImage) -> AnyImage:
         """Bring a deleted image back; ImageExistsError if its place is taken."""
         ...
 
-    def expunge(self, image: Image) -> None:
+    def expunge(self, image: Image | TornImage) -> None:
         """Remove a deleted image for good."""
         ...
 

@@ -1,16 +1,17 @@
 """What images there are: reads manifests and nothing else, while others publish and delete.
 
-Listing everything reads only the head of each manifest; listing one folder, or getting one image,
-reads them whole.
+Listing everything reads only the head of each manifest; listing one folder reads them whole, and so
+does ``lookup.py``, which gets one image.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import shlex
+import stat
 
-from syscr.errors import ImageNotFoundError, ManifestError, StoreAccessError, StoreNotFoundError
-from syscr.model import Image, Manifest
+from syscr.errors import ManifestError, StoreAccessError, StoreNotFoundError
+from syscr.model import Image, Manifest, TornImage
 from syscr.ports import StoreKey
 from syscr.store.access import (
     GONE,
@@ -19,19 +20,15 @@ from syscr.store.access import (
     open_directory,
     require_folder,
     translate,
-    translated,
 )
 from syscr.store.layout import (
     MANIFEST_NAME,
     Folder,
     is_image_id,
-    is_image_prefix,
     parse_folder_name,
     show,
 )
 from syscr.store.manifest import check_place, read_manifest, read_summary
-
-_SHOWN_MATCHES = 10
 
 
 def find_folders(checkpoint_dir: str) -> tuple[Folder, ...]:
@@ -92,55 +89,41 @@ def list_images(
     return tuple(reader.images), tuple(reader.warnings)
 
 
-def get_image(checkpoint_dir: str, text: str, *, deleted: bool) -> Image:
-    """Return one image, its manifest read whole; see ``ports.Store.get_image``.
+def list_torn(checkpoint_dir: str, *, deleted: bool) -> tuple[TornImage, ...]:
+    """Return what lies in the place of an image and is none, in folders of our own."""
+    reader = _Reader(checkpoint_dir, whole=False, deleted=deleted)
+    for folder in find_folders(checkpoint_dir):
+        reader.read_if_own(folder)
+    return tuple(sorted(reader.torn, key=lambda torn: torn.path))
 
-    Raises:
-        StoreNotFoundError: There is no such checkpoint directory.
-        ImageNotFoundError: No image fits, or several do.
-        ManifestError: Its manifest is not valid.
-    """
-    if not is_image_prefix(text):
-        raise ImageNotFoundError(
-            f"not an image id: '{show(text)}'",
-            hint="give an id of 'syscr image list'; it may be cut behind its 'T'",
-        )
-    live, trashed = _find_matches(checkpoint_dir, text)
-    matches = trashed if deleted else live
-    if not matches:
-        raise _not_found(checkpoint_dir, text, deleted=deleted, elsewhere=bool(live or trashed))
-    if len(matches) > 1:
-        ids = sorted(image_id for _, image_id in matches)
-        more = f" and {len(ids) - _SHOWN_MATCHES} more" if len(ids) > _SHOWN_MATCHES else ""
-        raise ImageNotFoundError(
-            f"image '{text}' is not unique: it may be {', '.join(ids[:_SHOWN_MATCHES])}{more}",
-            hint="write more of the id",
-            matches=ids,
-        )
-    [(folder, image_id)] = matches
-    path = os.path.join(folder.image_dir(image_id, deleted=deleted), MANIFEST_NAME)
+
+def no_manifest(folder: Folder, image_id: str, image_dir: str, *, deleted: bool) -> ManifestError:
+    """Return what is wrong with a folder that looks like an image and has no manifest."""
+    shown = show(image_dir)
+    command = f"syscr image delete {image_id}"
+    if deleted:
+        command = "syscr image prune --expunge"
+    place = shlex.quote(show(folder.checkpoint_dir))
+    return ManifestError(
+        f"'{shown}' is no image: it has no manifest, as a copy that was cut off",
+        hint=f"remove it with '{command} --image-dir {place}'",
+        path=shown,
+    )
+
+
+def describe_torn(
+    folder: Folder, image_id: str, image_dir: str, reason: str, *, deleted: bool
+) -> TornImage | None:
+    """Return the torn image that a folder is; None: it is no folder, but a link say."""
     try:
-        manifest = read_manifest(path)
-    except FileNotFoundError as error:
-        raise _not_found(checkpoint_dir, text, deleted=deleted, elsewhere=False) from error
-    except OSError as error:
-        raise translate(error, "read", path) from error
-    check_place(manifest, image_id=image_id, key=folder.key, path=path)
-    return Image(manifest, os.path.dirname(path), checkpoint_dir, is_deleted=deleted)
-
-
-def _not_found(
-    checkpoint_dir: str, text: str, *, deleted: bool, elsewhere: bool
-) -> ImageNotFoundError:
-    kind = "deleted image" if deleted else "image"
-    hint = None
-    if elsewhere:
-        hint = (
-            "it is not deleted; see 'syscr image list'"
-            if deleted
-            else f"it was deleted; bring it back with 'syscr image undelete {text}'"
-        )
-    return ImageNotFoundError(f"no {kind} '{text}' in '{show(checkpoint_dir)}'", hint=hint)
+        if not stat.S_ISDIR(os.lstat(image_dir).st_mode):
+            return None
+    except OSError:
+        return None
+    key = folder.key
+    return TornImage(
+        image_id, key.lineage, key.step, image_dir, folder.checkpoint_dir, reason, deleted
+    )
 
 
 class _Reader:
@@ -149,6 +132,7 @@ class _Reader:
     def __init__(self, checkpoint_dir: str, *, whole: bool, deleted: bool) -> None:
         self.images: list[Image] = []
         self.warnings: list[str] = []
+        self.torn: list[TornImage] = []
         self._checkpoint_dir = checkpoint_dir
         self._whole = whole
         self._deleted = deleted
@@ -207,12 +191,29 @@ class _Reader:
                 return
             check_place(manifest, image_id=image_id, key=folder.key, path=path)
         except ManifestError as error:
-            self.warnings.append(error.message)
+            self._add_torn(folder, image_id, image_dir, error)
+        except FileNotFoundError:
+            if os.path.isdir(image_dir):
+                fault = no_manifest(folder, image_id, image_dir, deleted=self._deleted)
+                self._add_torn(folder, image_id, image_dir, fault, advice=fault.hint)
         except OSError as error:
             self.warnings.append(translate(error, "read", path).message)
         else:
             image = Image(manifest, image_dir, self._checkpoint_dir, self._deleted)
             self.images.append(image)
+
+    def _add_torn(
+        self,
+        folder: Folder,
+        image_id: str,
+        image_dir: str,
+        error: ManifestError,
+        *,
+        advice: str = "",
+    ) -> None:
+        self.warnings.append(f"{error.message}; {advice}" if advice else error.message)
+        torn = describe_torn(folder, image_id, image_dir, error.message, deleted=self._deleted)
+        self.torn += [torn] if torn is not None else []
 
     def _read_manifest(self, path: str, place: tuple[int, str]) -> Manifest | None:
         """Return a manifest, or None where its image is gone by now."""
@@ -238,36 +239,6 @@ def _read_held(path: str) -> Manifest | None:
         return read_manifest(path, dir_fd=descriptor, name=MANIFEST_NAME)
     finally:
         os.close(descriptor)
-
-
-def _find_matches(
-    checkpoint_dir: str, prefix: str
-) -> tuple[list[tuple[Folder, str]], list[tuple[Folder, str]]]:
-    """Return (folder, image id) of what begins with ``prefix``: published, deleted."""
-    live: list[tuple[Folder, str]] = []
-    trashed: list[tuple[Folder, str]] = []
-    for folder in find_folders(checkpoint_dir):
-        try:
-            status = os.lstat(folder.path)
-            if not is_own_folder(status):
-                continue
-            check_folder(folder.path, status, writing=False)
-        except (OSError, StoreAccessError):
-            continue  # the images in it are not to be trusted, so they are not found
-        live += ((folder, name) for name in _matching(folder.path, prefix))
-        trashed += ((folder, name) for name in _matching(folder.trash_dir, prefix))
-    return live, trashed
-
-
-def _matching(directory: str, prefix: str) -> Iterator[str]:
-    try:
-        with translated("read", directory):
-            names: Iterable[str] = os.listdir(directory)
-    except StoreAccessError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return
-        raise
-    yield from (name for name in names if name.startswith(prefix) and is_image_id(name))
 
 
 def _is_foreign(path: str) -> bool:

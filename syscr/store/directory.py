@@ -1,6 +1,6 @@
 """``DirectoryStore``: the Store port on a directory of a shared file system.
 
-It only puts the parts together: ``staging`` writes, ``catalogue`` reads, ``verify`` compares,
+It only puts the parts together: ``staging`` writes, ``catalogue`` and ``lookup`` read, ``verify`` compares,
 ``lock`` guards; deleting and records are here. Contracts stand in ``ports.Store``.
 """
 
@@ -11,11 +11,12 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from syscr.errors import ImageExistsError, ImageNotFoundError, ManifestError, RequestError
-from syscr.model import Image, Manifest
-from syscr.ports import Clock, StoreKey
-from syscr.store import atomic, catalogue, staging
+from syscr.model import Image, Manifest, TornImage
+from syscr.ports import AnyImage, Clock, StoreKey
+from syscr.store import atomic, catalogue, lookup, staging
 from syscr.store.access import (
     ensure_folder,
     make_private_dir,
@@ -102,7 +103,15 @@ class DirectoryStore:
 
     def get_image(self, image_id: str, *, deleted: bool = False) -> Image:
         """Return one image."""
-        return catalogue.get_image(self.checkpoint_dir, image_id, deleted=deleted)
+        return lookup.get_image(self.checkpoint_dir, image_id, deleted=deleted)
+
+    def list_torn(self, *, deleted: bool = False) -> tuple[TornImage, ...]:
+        """Return what is no image though it lies in the place of one."""
+        return catalogue.list_torn(self.checkpoint_dir, deleted=deleted)
+
+    def get_torn(self, image_id: str, *, deleted: bool = False) -> TornImage:
+        """Return one of these."""
+        return lookup.get_torn(self.checkpoint_dir, image_id, deleted=deleted)
 
     def verify(
         self, image: Image, *, level: str, progress: Progress | None = None
@@ -110,15 +119,15 @@ class DirectoryStore:
         """Compare an image with its manifest; ``progress`` gets the bytes read since the last."""
         return verify_image(image, level=level, progress=progress)
 
-    def trash(self, image: Image) -> Image:
+    def trash(self, image: AnyImage) -> AnyImage:
         """Take an image out of sight; ImageNotFoundError if it is gone."""
         return self._move(image, deleted=True)
 
-    def untrash(self, image: Image) -> Image:
+    def untrash(self, image: AnyImage) -> AnyImage:
         """Bring a deleted image back; ImageNotFoundError if it was expunged."""
         return self._move(image, deleted=False)
 
-    def expunge(self, image: Image) -> None:
+    def expunge(self, image: Image | TornImage) -> None:
         """Remove a deleted image for good; takes the lease of its key unless we hold it already.
 
         Raises:
@@ -255,13 +264,13 @@ class DirectoryStore:
         make_private_dir(folder.records_dir)
         return path
 
-    def _require_folder(self, image: Image) -> Folder:
+    def _require_folder(self, image: Image | TornImage) -> Folder:
         folder = self._folder(_key_of(image))
         if not require_folder(folder.path, writing=True):
             raise _gone(image)
         return folder
 
-    def _move(self, image: Image, *, deleted: bool) -> Image:
+    def _move(self, image: AnyImage, *, deleted: bool) -> AnyImage:
         """Rename an image into or out of the trash."""
         folder = self._require_folder(image)
         source = folder.image_dir(image.image_id, deleted=not deleted)
@@ -280,10 +289,12 @@ class DirectoryStore:
             raise _gone(image) from error
         except OSError as error:
             raise translate(error, "move", source) from error
-        return Image(image.manifest, target, self.checkpoint_dir, is_deleted=deleted)
+        return replace(image, path=target, checkpoint_dir=self.checkpoint_dir, is_deleted=deleted)
 
 
-def _key_of(image: Image) -> StoreKey:
+def _key_of(image: Image | TornImage) -> StoreKey:
+    if isinstance(image, TornImage):
+        return StoreKey(image.lineage, image.step)
     return StoreKey(image.manifest.lineage, image.manifest.step)
 
 
@@ -291,7 +302,7 @@ def _what(key: StoreKey) -> str:
     return f"job {key.lineage}" if key.step == "batch" else f"step {key.lineage}.{key.step}"
 
 
-def _gone(image: Image) -> ImageNotFoundError:
+def _gone(image: Image | TornImage) -> ImageNotFoundError:
     return ImageNotFoundError(f"image '{image.image_id}' is gone: '{show(image.path)}'")
 
 

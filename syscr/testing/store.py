@@ -11,19 +11,20 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syscr.errors import (
     ImageCorruptError,
     ImageExistsError,
     ImageNotFoundError,
+    ManifestError,
     RequestError,
     StoreFullError,
     StoreLockedError,
     SyscrError,
 )
-from syscr.model import Image, Manifest
-from syscr.ports import Clock, StoreKey
+from syscr.model import Image, Manifest, TornImage
+from syscr.ports import AnyImage, Clock, StoreKey
 from syscr.store.layout import (
     Folder,
     StagingName,
@@ -50,6 +51,7 @@ class _Folder:
     trash: dict[str, Image] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    torn: dict[tuple[str, bool], TornImage] = field(default_factory=dict)
     holder: str = ""
 
 
@@ -96,6 +98,21 @@ class FakeStore:
         image = Image(manifest, folder.image_dir(manifest.image_id), self.checkpoint_dir)
         self._at(folder.key).live[manifest.image_id] = image
         return image
+
+    def tear(self, image: Image) -> None:
+        """Let an image, published or deleted, lose its manifest."""
+        key = _key_of(image)
+        content = self._require(image, deleted=image.is_deleted)
+        del (content.trash if image.is_deleted else content.live)[image.image_id]
+        content.torn[image.image_id, image.is_deleted] = TornImage(
+            image.image_id,
+            key.lineage,
+            key.step,
+            image.path,
+            self.checkpoint_dir,
+            f"'{image.path}' is no image: it has no manifest",
+            image.is_deleted,
+        )
 
     def hold_by_other(self, key: StoreKey, holder: str) -> None:
         """Let another process hold the lease of a key; an empty text gives it back."""
@@ -178,7 +195,8 @@ class FakeStore:
             for image in (content.trash if deleted else content.live).values()
         ]
         images.sort(key=lambda image: (image.manifest.created_at, image.image_id))
-        return tuple(images), self.unreadable
+        torn = self._list_torn(key, deleted=deleted)
+        return tuple(images), (*self.unreadable, *(one.reason for one in torn))
 
     def find_keys(self, lineage: str | None = None) -> tuple[StoreKey, ...]:
         """Return the keys that something was done with."""
@@ -189,14 +207,21 @@ class FakeStore:
     def get_image(self, image_id: str, *, deleted: bool = False) -> Image:
         """Return an image by id or prefix."""
         self._fail("get_image")
-        images, _ = self.list_images(deleted=deleted)
-        matches = [image for image in images if image.image_id.startswith(image_id)]
-        if not is_image_prefix(image_id) or len(matches) != 1:
-            ids = [image.image_id for image in matches]
-            raise ImageNotFoundError(
-                f"no image '{show(image_id)}', or not unique: {ids}", matches=ids
-            )
-        return matches[0]
+        found = self._find(image_id, deleted=deleted)
+        if isinstance(found, TornImage):
+            raise ManifestError(found.reason)
+        return found
+
+    def list_torn(self, *, deleted: bool = False) -> tuple[TornImage, ...]:
+        """Return what ``tear`` has made."""
+        return self._list_torn(None, deleted=deleted)
+
+    def get_torn(self, image_id: str, *, deleted: bool = False) -> TornImage:
+        """Return one of these."""
+        found = self._find(image_id, deleted=deleted)
+        if isinstance(found, Image):
+            raise ImageNotFoundError(f"image '{found.image_id}' is whole")
+        return found
 
     def verify(
         self, image: Image, *, level: str, progress: Callable[[int], None] | None = None
@@ -219,23 +244,26 @@ class FakeStore:
             if hashlib.sha256(self.files[image.path][file.path]).hexdigest() != file.digest
         )
 
-    def trash(self, image: Image) -> Image:
+    def trash(self, image: AnyImage) -> AnyImage:
         """Take an image out of sight."""
         self._note("trash")
         return self._move(image, deleted=True)
 
-    def untrash(self, image: Image) -> Image:
+    def untrash(self, image: AnyImage) -> AnyImage:
         """Bring a deleted image back."""
         self._note("untrash")
         return self._move(image, deleted=False)
 
-    def expunge(self, image: Image) -> None:
+    def expunge(self, image: Image | TornImage) -> None:
         """Remove a deleted image for good."""
         self._note("expunge")
         if not image.is_deleted:
             raise RequestError(f"cannot expunge image '{image.image_id}': it is not deleted")
-        self._require(image, deleted=True)
-        del self._at(_key_of(image)).trash[image.image_id]
+        content = self._require(image, deleted=True)
+        if isinstance(image, TornImage):
+            del content.torn[image.image_id, True]
+        else:
+            del content.trash[image.image_id]
         self.files.pop(image.path, None)
 
     @contextmanager
@@ -330,30 +358,58 @@ class FakeStore:
         sizes = {path: len(data) for path, data in self.files.get(directory, {}).items()}
         return compare_sizes(Tree(sizes, (), ()), manifest.files)
 
-    def _require(self, image: Image, *, deleted: bool) -> _Folder:
+    def _list_torn(self, key: StoreKey | None, *, deleted: bool) -> tuple[TornImage, ...]:
+        return tuple(
+            torn
+            for found in sorted(self._folders, key=_key_order)
+            if key in (None, found)
+            for (_, is_deleted), torn in sorted(self._folders[found].torn.items())
+            if is_deleted == deleted
+        )
+
+    def _find(self, image_id: str, *, deleted: bool) -> Image | TornImage:
+        entries: list[Image | TornImage] = [*self.list_images(deleted=deleted)[0]]
+        entries += self._list_torn(None, deleted=deleted)
+        matches = [entry for entry in entries if entry.image_id.startswith(image_id)]
+        if not is_image_prefix(image_id) or len(matches) != 1:
+            ids = [entry.image_id for entry in matches]
+            raise ImageNotFoundError(
+                f"no image '{show(image_id)}', or not unique: {ids}", matches=ids
+            )
+        return matches[0]
+
+    def _require(self, image: Image | TornImage, *, deleted: bool) -> _Folder:
         content = self._at(_key_of(image))
-        if image.image_id not in (content.trash if deleted else content.live):
+        if isinstance(image, TornImage):
+            is_there = (image.image_id, deleted) in content.torn
+        else:
+            is_there = image.image_id in (content.trash if deleted else content.live)
+        if not is_there:
             raise ImageNotFoundError(f"image '{image.image_id}' is gone")
         return content
 
-    def _move(self, image: Image, *, deleted: bool) -> Image:
-        content = self._require(image, deleted=not deleted)
-        source, target = content.live, content.trash
-        if not deleted:
-            source, target = target, source
-        if image.image_id in target:
+    def _move(self, image: AnyImage, *, deleted: bool) -> AnyImage:
+        content: _Folder = self._require(image, deleted=not deleted)
+        taken = content.trash if deleted else content.live
+        if image.image_id in taken or (image.image_id, deleted) in content.torn:
             raise ImageExistsError(f"cannot move image '{image.image_id}': its place is taken")
         path = Folder(self.checkpoint_dir, _key_of(image)).image_dir(
             image.image_id, deleted=deleted
         )
-        moved = Image(image.manifest, path, self.checkpoint_dir, is_deleted=deleted)
-        target[image.image_id] = moved
-        del source[image.image_id]
+        moved = replace(image, path=path, is_deleted=deleted)
+        if isinstance(moved, TornImage):
+            del content.torn[image.image_id, not deleted]
+            content.torn[image.image_id, deleted] = moved
+        else:
+            (content.trash if deleted else content.live)[image.image_id] = moved
+            del (content.live if deleted else content.trash)[image.image_id]
         self.files[path] = self.files.pop(image.path, {})
         return moved
 
 
-def _key_of(image: Image) -> StoreKey:
+def _key_of(image: Image | TornImage) -> StoreKey:
+    if isinstance(image, TornImage):
+        return StoreKey(image.lineage, image.step)
     return StoreKey(image.manifest.lineage, image.manifest.step)
 
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syscr.errors import SyscrError
-from syscr.wiring.parts import build_backends, build_controller, build_launcher, find_syscr
+from syscr.errors import StoreNotFoundError, SyscrError
+from syscr.wiring.parts import (
+    build_backends,
+    build_controller,
+    build_launcher,
+    find_syscr,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from syscr.ports import Capabilities
@@ -53,12 +60,26 @@ def _probe_native(settings: Settings) -> Capabilities:
     return Capabilities(name, needs_launch=False, missing=missing)
 
 
+def _look_at_images(settings: Settings) -> dict[str, str]:
+    """Return a fact about what lies among the images and cannot be read; empty where all is well."""
+    try:
+        unreadable = open_store(settings.checkpoint_dir).list_images()[1]
+    except StoreNotFoundError:
+        return {}
+    except SyscrError as error:
+        return {"images": error.message}
+    count = len(unreadable)
+    what = "entry" if count == 1 else "entries"
+    return {"images": f"{count} {what} cannot be read; see 'syscr image list'"} if count else {}
+
+
 def probe_nodes(
     settings: Settings, workers: SrunWorkers, nodes: Sequence[str]
 ) -> tuple[NodeHealth, ...]:
     """Look at nodes, which may be folded; at this machine if none is named."""
     if not nodes:
-        return (probe_here(settings),)
+        here = probe_here(settings)
+        return (replace(here, facts={**here.facts, **_look_at_images(settings)}),)
     from syscr.slurm.hostlist import parse_hostlist
 
     expanded = dict.fromkeys(node for folded in nodes for node in parse_hostlist(folded))

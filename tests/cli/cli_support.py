@@ -24,6 +24,7 @@ from syscr.model import (
     TaskImage,
     TaskSpec,
     Timings,
+    TornImage,
 )
 from syscr.request import CheckpointRequest, PruneRequest, RestartRequest
 from syscr.result import (
@@ -196,6 +197,14 @@ class FakeManager:
 
     def undelete_image(self, image_id: str, *, checkpoint_dir: str | None = None) -> Image:
         result: Image = self._answer("undelete_image", image_id, checkpoint_dir)
+        return result
+
+    def delete_torn(self, image_id: str, *, checkpoint_dir: str | None = None) -> TornImage:
+        result: TornImage = self._answer("delete_torn", image_id, checkpoint_dir)
+        return result
+
+    def undelete_torn(self, image_id: str, *, checkpoint_dir: str | None = None) -> TornImage:
+        result: TornImage = self._answer("undelete_torn", image_id, checkpoint_dir)
         return result
 
     def prune(self, request: PruneRequest) -> PruneResult:

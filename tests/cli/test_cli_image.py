@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cli_support import IMAGE_ID, FakeManager, Run, make_image
 
-from syscr.errors import ImageNotFoundError, StoreNotFoundError
-from syscr.model import JobId, Target
+from syscr.errors import ImageNotFoundError, ManifestError, StoreNotFoundError
+from syscr.model import JobId, Target, TornImage
 from syscr.request import PruneRequest
 from syscr.result import Decision, PruneResult
 
@@ -164,6 +164,33 @@ def test_undelete(run: Run, manager: FakeManager) -> None:
     outcome = run("image", "undelete", "20261124T1145", "--image-dir", "/d")
     assert outcome.out == f"{IMAGE_ID}: there again\n"
     assert manager.calls == [("undelete_image", ("20261124T1145", "/d"))]
+
+
+REASON = f"'/d/4711.ckpt/{IMAGE_ID}' is no image: it has no manifest"
+TORN = TornImage(IMAGE_ID, "4711", "batch", f"/d/4711.ckpt/{IMAGE_ID}", "/d", REASON)
+
+
+def test_delete_of_what_is_no_image_says_what_it_was(run: Run, manager: FakeManager) -> None:
+    manager.answers.update(get_image=ManifestError(REASON), delete_torn=TORN)
+    outcome = run("image", "delete", "20261124T1145", "--image-dir", "/d")
+    assert outcome.status == 0
+    assert outcome.out == (
+        f"{IMAGE_ID}: deleted; bring it back with: syscr image undelete {IMAGE_ID}\n  {REASON}\n"
+    )
+    assert manager.calls[-1] == ("delete_torn", ("20261124T1145", "/d"))
+    (reply,) = json.loads(run("image", "delete", IMAGE_ID, "--json").out)["data"]["results"]
+    assert (reply["ok"], reply["image"], reply["problems"]) == (True, None, [REASON])
+
+
+def test_undelete_of_what_is_no_image(run: Run, manager: FakeManager) -> None:
+    manager.answers.update(undelete_image=ManifestError(REASON), undelete_torn=TORN)
+    assert run("image", "undelete", IMAGE_ID).out == f"{IMAGE_ID}: there again\n  {REASON}\n"
+
+
+def test_image_that_is_there_is_never_deleted_as_none(run: Run, manager: FakeManager) -> None:
+    manager.answers.update(get_image=ImageNotFoundError("no image"))
+    assert run("image", "delete", IMAGE_ID).status == 52
+    assert [name for name, _ in manager.calls] == ["get_image"]
 
 
 DECISIONS = (

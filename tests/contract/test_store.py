@@ -17,6 +17,7 @@ from syscr.errors import (
     ImageCorruptError,
     ImageExistsError,
     ImageNotFoundError,
+    ManifestError,
     RequestError,
     StoreFullError,
     StoreLockedError,
@@ -37,12 +38,13 @@ FILES = {"data/0/pages-1.img": b"pages" * 100, "data/0/\udcff\n": b"odd", "data/
 
 @dataclass
 class Harness:
-    """A store, a second one on the same images, and a way to write files as a tool does."""
+    """A store, a second one on the same images, a way to write files as a tool does, and to lose a manifest."""
 
     store: Store
     again: Callable[[], Store]
     write: Callable[[str, str, bytes], None]
     clock: FakeClock
+    tear: Callable[[Image], None]
 
     def stage(
         self, key: StoreKey = KEY, *, files: dict[str, bytes] | None = None, **changes: Any
@@ -85,13 +87,14 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
     clock = FakeClock()
     if request.param == "FakeStore":
         fake = FakeStore(clock=clock, checks_files=True)
-        return Harness(fake, lambda: fake, fake.write_file, clock)
+        return Harness(fake, lambda: fake, fake.write_file, clock, fake.tear)
     path = os.path.join(tmp_path, WEIRD)
     return Harness(
         DirectoryStore(path, clock=clock, durable=False),
         lambda: DirectoryStore(path, clock=clock, durable=False),
         write_file,
         clock,
+        lambda image: Path(image.path, "manifest.json").unlink(),
     )
 
 
@@ -306,6 +309,35 @@ def test_expunge_removes_for_good(harness: Harness) -> None:
         harness.store.expunge(deleted)
     with pytest.raises(ImageNotFoundError):
         harness.store.untrash(deleted)
+
+
+def test_folder_without_manifest_is_no_image_and_can_be_deleted(harness: Harness) -> None:
+    torn, good = harness.take(STEP), harness.take()
+    harness.tear(torn)
+    images, warnings = harness.store.list_images()
+    assert images == (good,)
+    assert len(warnings) == 1
+    assert f"{torn.image_id}' is no image: it has no manifest" in warnings[0]
+    with pytest.raises(ManifestError, match="it has no manifest"):
+        harness.store.get_image(torn.image_id)
+    (found,) = harness.store.list_torn()
+    assert harness.store.get_torn(torn.image_id[:-1]) == found
+    assert (found.image_id, found.path, found.is_deleted) == (torn.image_id, torn.path, False)
+    assert (found.lineage, found.step) == (STEP.lineage, STEP.step)
+    with pytest.raises(ImageNotFoundError, match="is whole"):
+        harness.store.get_torn(good.image_id)
+
+    deleted = harness.store.trash(found)
+    assert deleted.is_deleted
+    assert (harness.store.list_torn(), harness.store.list_images()) == ((), ((good,), ()))
+    assert len(harness.store.list_images(deleted=True)[1]) == 1
+    assert harness.store.get_torn(torn.image_id, deleted=True).path == deleted.path
+    harness.store.untrash(deleted)
+    assert harness.store.list_torn() == (found,)
+    harness.store.expunge(harness.store.trash(found))
+    assert harness.store.list_torn(deleted=True) == ()
+    with pytest.raises(ImageNotFoundError):
+        harness.store.get_torn(torn.image_id, deleted=True)
 
 
 def test_lock_second_is_refused_until_the_first_ends(harness: Harness) -> None:

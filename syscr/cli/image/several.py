@@ -14,8 +14,11 @@ from syscr.cli.help import About
 from syscr.cli.image.shared import MANY, deleted_option, image_dir_option
 from syscr.cli.params import IMAGE_ID
 from syscr.cli.partial import settle
-from syscr.errors import ImageCorruptError, SyscrError
-from syscr.model import Image
+from syscr.errors import ImageCorruptError, ManifestError, SyscrError
+from syscr.model import Image, TornImage
+
+Done = tuple[Image | TornImage, tuple[str, ...]]
+"""The image that something was done to, and what is wrong with it."""
 
 
 @command(
@@ -53,7 +56,7 @@ def verify(
 ) -> None:
     """Verify images."""
 
-    def act(image_id: str) -> tuple[Image, tuple[str, ...]]:
+    def act(image_id: str) -> Done:
         image = app.manager.get_image(image_id, checkpoint_dir=image_dir, deleted=deleted)
         return image, app.manager.verify_image(image, level=level)
 
@@ -66,7 +69,8 @@ def verify(
         summary="Delete images, recoverable",
         effect="The images go to the trash of their checkpoint directory, from where 'syscr image"
         " undelete' brings them back until 'syscr image prune --expunge' removes them for good. Jobs are"
-        " not touched.",
+        " not touched. A folder in the place of an image that is none, since its manifest is missing or cannot"
+        " be read, goes the same way.",
         examples=(
             ("syscr image delete 20261124T061900Z-9f3c21ab", "delete one image"),
             ("syscr image list 4711 -q | xargs syscr image delete", "delete all images of a job"),
@@ -80,8 +84,11 @@ def verify(
 def delete(app: App, image_ids: tuple[str, ...], image_dir: str | None) -> None:
     """Delete images."""
 
-    def act(image_id: str) -> tuple[Image, tuple[str, ...]]:
-        image = app.manager.get_image(image_id, checkpoint_dir=image_dir)
+    def act(image_id: str) -> Done:
+        try:
+            image = app.manager.get_image(image_id, checkpoint_dir=image_dir)
+        except ManifestError:
+            return app.manager.delete_torn(image_id, checkpoint_dir=image_dir), ()
         return app.manager.delete_image(image), ()
 
     _each(
@@ -107,8 +114,11 @@ def delete(app: App, image_ids: tuple[str, ...], image_dir: str | None) -> None:
 def undelete(app: App, image_ids: tuple[str, ...], image_dir: str | None) -> None:
     """Bring images back."""
 
-    def act(image_id: str) -> tuple[Image, tuple[str, ...]]:
-        return app.manager.undelete_image(image_id, checkpoint_dir=image_dir), ()
+    def act(image_id: str) -> Done:
+        try:
+            return app.manager.undelete_image(image_id, checkpoint_dir=image_dir), ()
+        except ManifestError:
+            return app.manager.undelete_torn(image_id, checkpoint_dir=image_dir), ()
 
     _each(app, "undelete", image_ids, act, "{}: there again")
 
@@ -117,7 +127,7 @@ def _each(
     app: App,
     verb: str,
     image_ids: Sequence[str],
-    act: Callable[[str], tuple[Image, tuple[str, ...]]],
+    act: Callable[[str], Done],
     done: str,
 ) -> None:
     """Do one verb for each image and report each of them; ``done`` gets the id."""
@@ -131,24 +141,32 @@ def _each(
     if len(replies) > 1:
         for failure in failures:
             app.show_error(failure)
-    good = [reply.image_id for reply in replies if reply.ok]
+    good = [reply for reply in replies if reply.ok]
     if good or not app.flags.json or len(replies) > 1:
         app.emit(
             f"image {verb}",
             data=lambda: {"results": replies},
-            text=lambda: "\n".join(done.format(image_id) for image_id in good),
-            quiet=lambda: "\n".join(good),
+            text=lambda: "\n".join(_say(reply, done) for reply in good),
+            quiet=lambda: "\n".join(reply.image_id for reply in good),
         )
     settle(f"{verb} image", failures, replies)
 
 
-def _attempt(
-    image_id: str, act: Callable[[str], tuple[Image, tuple[str, ...]]]
-) -> tuple[ImageReply, SyscrError | None]:
+def _say(reply: ImageReply, done: str) -> str:
+    """Return what was done to an image, and what it is if it is none."""
+    return "\n".join((done.format(reply.image_id), *(f"  {line}" for line in reply.problems)))
+
+
+def _attempt(image_id: str, act: Callable[[str], Done]) -> tuple[ImageReply, SyscrError | None]:
     try:
         image, problems = act(image_id)
     except SyscrError as error:
         return ImageReply(image_id, ok=False, image=None, problems=(), error=error.to_dict()), error
+    if isinstance(image, TornImage):
+        reply = ImageReply(
+            image.image_id, ok=True, image=None, problems=(image.reason,), error=None
+        )
+        return reply, None
     if not problems:
         return ImageReply(image.image_id, ok=True, image=image, problems=(), error=None), None
     failure = ImageCorruptError(

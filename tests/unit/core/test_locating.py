@@ -12,6 +12,7 @@ from core_support import HOME, KEY, OTHER, TARGET, World
 from syscr.errors import (
     ImageCorruptError,
     ImageNotFoundError,
+    ManifestError,
     RequestError,
     RestartTimeoutError,
     StoreAccessError,
@@ -65,6 +66,20 @@ def test_directory_that_is_not_there_is_passed_over_among_many(world: World) -> 
     vanish("get_image")
     with pytest.raises(ImageNotFoundError, match=f"no image '20261122T' in '{HOME}'"):
         locator.get_image("20261122T", HOME)
+
+
+def test_torn_copy_hides_no_image_in_another_directory(world: World) -> None:
+    copy = world.add_image()
+    image = world.open_store(OTHER).add_image(copy.manifest)
+    world.home.tear(copy)
+    locator = world.manager.locator
+    assert locator.get_image(image.image_id) == image
+    with pytest.raises(ManifestError, match="no manifest"):
+        locator.get_image(image.image_id, HOME)
+    assert locator.get_torn(image.image_id).path == copy.path
+    world.open_store(OTHER).trash(image)
+    with pytest.raises(ManifestError, match="no manifest"):
+        locator.get_image(image.image_id)
 
 
 def test_prefix_that_fits_several_is_an_error_not_a_reason_to_look_on(world: World) -> None:

@@ -279,6 +279,20 @@ def test_image_is_deleted_and_brought_back(world: World) -> None:
         manager.undelete_image(image.image_id)
 
 
+def test_torn_image_is_deleted_brought_back_and_removed_for_good(world: World) -> None:
+    torn, other = world.add_image(), world.add_image("4712")
+    world.home.tear(torn)
+    manager = world.manager
+    assert manager.delete_torn(torn.image_id).is_deleted
+    assert manager.undelete_torn(torn.image_id).path == torn.path
+    manager.delete_torn(torn.image_id)
+    with pytest.raises(ImageNotFoundError):
+        manager.delete_torn(other.image_id)
+    assert manager.prune(PruneRequest(HOME, lineage="4712", expunge=True)).expunged == ()
+    assert manager.prune(PruneRequest(HOME, expunge=True)).expunged == (torn.image_id,)
+    assert world.images() == [other.image_id]
+
+
 def test_image_whose_place_is_taken_is_not_brought_back(world: World) -> None:
     image = world.add_image()
     world.manager.delete_image(image)

@@ -266,6 +266,28 @@ def test_this_machine_is_looked_at_where_no_node_is_named(
     assert workers.nodes == ()
 
 
+def test_doctor_mentions_what_lies_among_the_images_and_is_none(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("syscr.wiring.health.build_backends", lambda _: {})
+    settings = settings._replace(checkpoint_dir=str(tmp_path / "images"))
+    workers: Any = Probed()
+
+    def facts() -> dict[str, str]:
+        return probe_nodes(settings, workers, [])[0].facts
+
+    assert "images" not in facts()  # there is no directory
+    Path(settings.checkpoint_dir, "12.ckpt").mkdir(mode=0o700, parents=True)
+    assert "images" not in facts()
+    for number in (0, 1):
+        Path(settings.checkpoint_dir, f"12.ckpt/20261122T061900Z-9f3c21a{number}").mkdir()
+        words = ("1 entry", "2 entries")[number]
+        assert facts()["images"] == f"{words} cannot be read; see 'syscr image list'"
+    settings = settings._replace(checkpoint_dir=str(tmp_path / "file"))
+    Path(settings.checkpoint_dir).touch()
+    assert "cannot read checkpoint directory" in facts()["images"]
+
+
 def test_restored_task_is_confirmed_with_its_image(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -31,6 +32,7 @@ from syscr.model import Image, ImageFile
 from syscr.ports import Store, StoreKey
 from syscr.store import staging, tree
 from syscr.store.directory import DirectoryStore
+from syscr.store.layout import show
 from syscr.store.manifest import SummaryManifest
 from syscr.testing.clock import FakeClock
 from syscr.testing.images import sample_manifest, write_images
@@ -329,6 +331,40 @@ def test_list_unreadable_entries_become_warnings(store: DirectoryStore, publish:
     for name in broken:
         with pytest.raises(StoreError):
             store.get_image(name)
+
+
+def test_warning_about_a_folder_without_manifest_says_how_it_goes(
+    store: DirectoryStore, publish: Publish
+) -> None:
+    image = publish()
+    os.unlink(f"{image.path}/manifest.json")
+    place = f"--image-dir {shlex.quote(show(store.checkpoint_dir))}'"
+    _, (warning,) = store.list_images(key=KEY)
+    assert warning.startswith(f"'{show(image.path)}' is no image: it has no manifest")
+    assert f"; remove it with 'syscr image delete {image.image_id} {place}" in warning
+    store.trash(store.get_torn(image.image_id))
+    _, (warning,) = store.list_images(key=KEY, deleted=True)
+    assert f"; remove it with 'syscr image prune --expunge {place}" in warning
+
+
+def test_torn_is_a_folder_whose_manifest_is_missing_or_none_but_no_link(
+    store: DirectoryStore, publish: Publish
+) -> None:
+    """A link would be followed, or could not be removed; it stays a warning."""
+    good, altered, foreign = publish(), publish(), publish()
+    os.truncate(f"{altered.path}/manifest.json", 50)
+    shutil.copy(f"{good.path}/manifest.json", f"{foreign.path}/manifest.json")
+    link = f"{os.path.dirname(good.path)}/{OTHER_ID}"
+    os.symlink(good.path, link)
+    assert {one.image_id for one in store.list_torn()} == {altered.image_id, foreign.image_id}
+    assert "not JSON" in store.get_torn(altered.image_id).reason
+    with pytest.raises(ManifestError):
+        store.get_torn(OTHER_ID)
+    for one in store.list_torn():
+        store.expunge(store.trash(one))
+    assert sorted(os.listdir(os.path.dirname(good.path))) == sorted(
+        [good.image_id, OTHER_ID, "locks", "staging", "trash"]
+    )
 
 
 def test_list_folder_moved_by_hand_is_not_believed(store: DirectoryStore, publish: Publish) -> None:
