@@ -35,6 +35,7 @@ from syscr.result import (
     RestartResult,
     SimulationResult,
 )
+from syscr.returning import build_requeue_error
 from syscr.selection import Selection
 
 if TYPE_CHECKING:
@@ -314,10 +315,8 @@ class CheckpointManager:
 
     def _check_can_requeue(self, request: CheckpointRequest, plan: Plan) -> None:
         if request.target.step not in {None, "batch"} or plan.step != "batch":
-            raise OperationUnsupportedError(
-                f"cannot requeue step {plan.target}: Slurm requeues batch jobs only; the job is still running",
-                hint=f"use 'syscr vacate {plan.target}', then 'syscr restart {plan.target}'",
-            )
+            has_script = request.target.step is None and self._has_batch_script(plan.job.job_id)
+            raise build_requeue_error(request.target, plan.target, has_script=has_script)
         if self.native is not None and plan.tasks[0].backend == NATIVE:
             return  # Slurm's requeue is not used
         if not self.scheduler.get_job_details(plan.job.job_id).can_requeue:
@@ -326,6 +325,12 @@ class CheckpointManager:
                 "it is still running",
                 hint=f"allow it with 'scontrol update JobId={plan.job.job_id} Requeue=1', or use 'syscr vacate'",
             )
+
+    def _has_batch_script(self, job_id: JobId) -> bool:
+        try:
+            return bool(self.scheduler.get_batch_script(job_id))
+        except JobNotFoundError:
+            return False  # a job of salloc or srun
 
     def _retain(self, store: Store, key: StoreKey) -> tuple[str, ...]:
         """Apply ``keep_last`` after a checkpoint; returns remarks."""

@@ -1,9 +1,9 @@
-"""What every way of bringing a job back says of it; pure."""
+"""What every way of bringing a job back, and of putting it back into the queue, says of it; pure."""
 
 from __future__ import annotations
 
-from syscr.errors import JobStateError
-from syscr.model import Image, Job
+from syscr.errors import JobStateError, OperationUnsupportedError
+from syscr.model import Image, Job, Target
 
 
 def build_alive_error(job: Job, image: Image, hint: str = "") -> JobStateError:
@@ -23,6 +23,32 @@ def build_alive_error(job: Job, image: Image, hint: str = "") -> JobStateError:
         hint=hint or end,
         state=job.raw_state,
         allowed=["ended"],
+    )
+
+
+def build_requeue_error(
+    named: Target, step: Target, *, has_script: bool
+) -> OperationUnsupportedError:
+    """Return the error of a requeue where all that can be dumped is a step.
+
+    Args:
+        named: What was to be requeued.
+        step: The step.
+        has_script: Whether the job has a batch script.
+    """
+    job_id = named.job_id
+    what, cause = f"job {job_id}", "it has no batch script, and Slurm requeues batch jobs only"
+    hint = f"use 'syscr vacate {step}', then 'syscr restart {step}'"
+    if named.step is not None:
+        what, cause = f"step {named}", "Slurm requeues whole jobs only"
+    elif has_script:
+        cause = f"its batch script was not started through syscr, only step {step} was"
+        hint = (
+            f"use 'syscr checkpoint {step}' and 'scancel {job_id}', then 'syscr restart {step}': the script "
+            "begins anew, and the step goes on from its image"
+        )
+    return OperationUnsupportedError(
+        f"cannot requeue {what}: {cause}; the job is still running", hint=hint
     )
 
 

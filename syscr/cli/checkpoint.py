@@ -157,8 +157,8 @@ def requeue(app: App, targets: tuple[Target, ...], **options: Any) -> None:
     for target in targets:
         if target.step not in (None, "batch"):
             raise RequestError(
-                f"cannot requeue step {target}: only a whole job can go back into the queue",
-                hint=f"end the step with an image: syscr vacate {target}",
+                f"cannot requeue step {target}: only a whole job can go back into the queue; nothing was done",
+                hint=f"end the step with an image: 'syscr vacate {target}'",
             )
     _act(app, "requeue", targets, _Options(**options))
 

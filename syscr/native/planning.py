@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from syscr import preflight
 from syscr.dumping import Plan
 from syscr.enabling import refuse_disabled
-from syscr.errors import JobNotFoundError, OperationUnsupportedError, RequestError, StoreLockedError
+from syscr.errors import JobNotFoundError, RequestError, StoreLockedError
 from syscr.model import Finding, Job, JobId, Severity, Target, TaskSpec
 from syscr.native.naming import NAME, name_target
 from syscr.ports import CheckpointController, DumpState, Scheduler, Store, StoreKey
 from syscr.request import CheckpointRequest
+from syscr.returning import build_requeue_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,12 @@ class NativePlanner:
         step = request.target.step or self._choose_step(job, steps)
         target = Target(request.target.job_id, step)
         if operation == "requeue" and step != "batch":
-            raise OperationUnsupportedError(
-                f"cannot requeue step {target}: Slurm restarts batch jobs only under their number; "
-                "the job is still running",
-                hint=f"use 'syscr vacate {target}', then 'syscr restart {target}'",
-            )
+            error = build_requeue_error(request.target, target, has_script=False)
+            if not self.controller.can_restart_steps():
+                error.hint = (
+                    "start the program in a batch script: this Slurm can bring back no other"
+                )
+            raise error
         self._refuse_ourselves(target, name_target(job.number, step))
         self._refuse_state(target, name_target(job.number, step))
         store = self.open_store(request.image_dir or self.checkpoint_dir)

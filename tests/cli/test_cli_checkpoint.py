@@ -235,7 +235,7 @@ def test_several_targets_that_fail_differently_give_partial(run: Run, manager: F
 def test_requeue_of_a_step_is_refused_before_anything(run: Run, manager: FakeManager) -> None:
     outcome = run("requeue", "4711.0")
     assert (outcome.status, manager.calls) == (2, [])
-    assert "hint: end the step with an image: syscr vacate 4711.0" in outcome.err
+    assert "hint: end the step with an image: 'syscr vacate 4711.0'" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -179,11 +179,37 @@ def test_requeue_gives_up_where_the_job_never_waits(
     assert sum(world.clock.sleeps) == pytest.approx(120)
 
 
-@pytest.mark.parametrize("named", ["4711.0", "4711"])
-def test_requeue_of_a_step_is_refused(world: World, named: str) -> None:
-    world.add_job(4711, task(step="0"))
-    with pytest.raises(OperationUnsupportedError, match="requeues batch jobs only"):
+@pytest.mark.parametrize(
+    ("named", "script", "message", "hint"),
+    [
+        (
+            "4711.0",
+            "#!/bin/sh\n",
+            "cannot requeue step 4711.0: Slurm requeues whole jobs only",
+            "use 'syscr vacate 4711.0', then 'syscr restart 4711.0'",
+        ),
+        (
+            "4711",
+            None,
+            "cannot requeue job 4711: it has no batch script, and Slurm requeues batch jobs only",
+            "use 'syscr vacate 4711.0', then 'syscr restart 4711.0'",
+        ),
+        (
+            "4711",
+            "#!/bin/sh\n",
+            "cannot requeue job 4711: its batch script was not started through syscr, only step 4711.0 was",
+            "use 'syscr checkpoint 4711.0' and 'scancel 4711', then 'syscr restart 4711.0': ",
+        ),
+    ],
+)
+def test_requeue_where_only_a_step_can_be_dumped_is_refused(
+    world: World, named: str, script: str | None, message: str, hint: str
+) -> None:
+    world.add_job(4711, task(step="0"), script=script)
+    with pytest.raises(OperationUnsupportedError) as caught:
         requeue(world, CheckpointRequest(Target.parse(named)))
+    assert caught.value.message == f"{message}; the job is still running"
+    assert caught.value.hint.startswith(hint)
     assert world.names() == ["inspect"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -236,8 +237,24 @@ def test_setting_switches_it_off(world: World) -> None:
 def test_step_is_not_requeued(world: World) -> None:
     world.slurm.state["jobs"]["2"]["steps"] = {"0": 1}
     request = CheckpointRequest(Target(JobId(2), "0"))
-    with pytest.raises(OperationUnsupportedError, match="batch jobs only"):
+    with pytest.raises(OperationUnsupportedError, match=r"cannot requeue step 2\.0: .* whole jobs"):
         world.dumper.plan(request, "requeue")
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [
+        ("18.08.9", r"use 'syscr vacate 2\.0', then 'syscr restart 2\.0'"),
+        ("19.05.8", "start the program in a batch script"),
+    ],
+)
+def test_job_without_a_batch_script_is_not_requeued(world: World, version: str, hint: str) -> None:
+    world.slurm.state["version"] = version
+    world.slurm.add_job(2, batch=False, steps={"0": 1})
+    with pytest.raises(OperationUnsupportedError, match="requeue job 2: it has no batch") as caught:
+        world.dumper.plan(CheckpointRequest(TARGET), "requeue")
+    assert caught.value.message.endswith("batch jobs only; the job is still running")
+    assert re.match(hint, caught.value.hint)
 
 
 def test_step_without_the_file_of_its_last_task_is_no_image(world: World) -> None:
