@@ -271,7 +271,7 @@ class ImageExistsError(StoreError):
 
 
 class ManifestError(StoreError):
-    """The manifest of an image cannot be read or has an unknown schema."""
+    """A manifest or record cannot be read or has an unknown schema."""
 
     exit_code = 55
 

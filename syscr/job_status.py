@@ -59,7 +59,9 @@ class StatusReader:
             job = None
         images, warnings = self.locator.list_images(target, None, whole_array=job is None)
         _check_is_not_an_array(target, job, images)
-        lives = self.locator.list_lives(target, job.number if job else target.job_id.number)
+        number = job.number if job else target.job_id.number
+        lives, faults = self.locator.list_lives(target, number)
+        warnings += tuple(f"{fault.message}; its lives are not shown" for fault in faults)
         own = [image for image in images if image.manifest.step == (target.step or "batch")]
         if lives and own:
             lives = (*lives[:-1], add_image(lives[-1], own[-1]))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from syscr.errors import SyscrError
+from syscr.errors import ManifestError, SyscrError
 from syscr.model import Image, Life, StopReason
 from syscr.ports import Store, StoreKey
 from syscr.units import format_time, parse_time
@@ -33,6 +33,21 @@ NO_AGENT = "no agent: no more checkpoints by itself, 'syscr checkpoint' still wo
 SIMULATE = "simulate"
 """Record by which ``syscr simulate`` says why it sends a signal."""
 
+_ANEW = "begun_anew"
+"""Key of the record: the life that has begun it anew, until that one has really begun."""
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "number": int,
+    "restart_count": int,
+    "node": str,
+    "started_at": datetime,
+    "restored_from": str,
+    "image_id": str,
+    "exit_code": (int, type(None)),
+    "note": str,
+    "fence_seconds": (int, float),
+    "task_count": int,
+}
 _TIMES = ("started_at", "ended_at", "image_at", "next_at", "noted_at")
 
 
@@ -42,6 +57,27 @@ _REASONS = {
     "image": StopReason.VACATE,
     "fenced": StopReason.FENCED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest life, as the fence names it.
+
+    Attributes:
+        number: Plain job number.
+        restart_count: How often that job had been requeued.
+        started_ms: When it started, milliseconds since 1970.
+    """
+
+    number: int
+    restart_count: int
+    started_ms: int
+
+    def is_later_than(self, life: Life) -> bool:
+        """Whether it is a later one than ``life``; as ``is_newer`` of ``csrc/launcher/fence.c``."""
+        if self.number == life.number:
+            return self.restart_count > life.restart_count
+        return self.started_ms > _milliseconds(life.started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +133,34 @@ class LifeBook:
         self._raise_fence(life)
         self._write([*others, life])
 
-    def begin_anew(self, life: Life) -> None:
-        """Begin a life in the place of a record that cannot be read; every other copy is older than it."""
+    def begin_anew(self, life: Life) -> str:
+        """Begin a life in the place of a record that cannot be read; every other copy is older than it.
+
+        Returns:
+            Where the record is kept, for people; empty: it has gone.
+        """
+        kept = self.store.keep_record(self.key, RECORD)
         self._raise_fence(life)
+        self._write([life], begins_anew=True)
+        return kept
+
+    def mend(self, life: Life) -> str | None:
+        """Put a life that runs in the place of a record that cannot be read.
+
+        Returns:
+            As ``begin_anew``; None: there is a newer life, and nothing was done.
+        """
+        newest = self.read_fence()
+        if newest is not None and newest.is_later_than(life):
+            return None
+        kept = self.store.keep_record(self.key, RECORD)
         self._write([life])
+        return kept
+
+    def has_begun_anew(self, number: int, restart_count: int) -> bool:
+        """Whether this life has just begun the record anew: how the others ended is not known."""
+        record = self.store.read_record(self.key, RECORD) or {}
+        return record.get(_ANEW) == f"{number}.{restart_count}"
 
     def update(self, life: Life) -> None:
         """Replace the entry of a life, unless there is a newer one."""
@@ -155,6 +215,15 @@ class LifeBook:
         """Return where the record of the newest life alone is."""
         return self.store.record_path(self.key, FENCE)
 
+    def read_fence(self) -> Newest | None:
+        """Return which life is the newest by the fence; None: that is not known."""
+        try:
+            record = self.store.read_record(self.key, FENCE) or {}
+            number, restart_count, started_ms = str(record.get("fence")).split(".")
+            return Newest(int(number), int(restart_count), int(started_ms))
+        except (ManifestError, ValueError):
+            return None
+
     def _raise_fence(self, life: Life) -> None:
         value = name_copy(life.number, life.restart_count, life.started_at)
         self.store.write_record(self.key, FENCE, {"fence": value})
@@ -163,8 +232,11 @@ class LifeBook:
     def _has(lives: Sequence[Life], life: Life) -> bool:
         return any(_is_same(one, life) for one in lives)
 
-    def _write(self, lives: list[Life]) -> None:
-        self.store.write_record(self.key, RECORD, {"lives": [_encode(life) for life in lives]})
+    def _write(self, lives: list[Life], *, begins_anew: bool = False) -> None:
+        value: dict[str, object] = {"lives": [_encode(life) for life in lives]}
+        if begins_anew:
+            value[_ANEW] = _name(lives[-1])
+        self.store.write_record(self.key, RECORD, value)
 
 
 def ended_folder(number: int, restart_count: int) -> str:
@@ -192,7 +264,11 @@ def name_copy(number: int, restart_count: int, started_at: datetime) -> str:
         >>> name_copy(12, 1, datetime(2026, 11, 29, tzinfo=UTC))
         '12.1.1795910400000'
     """
-    return f"{number}.{restart_count}.{int(started_at.timestamp() * 1000)}"
+    return f"{number}.{restart_count}.{_milliseconds(started_at)}"
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def _is_later(one: Life, other: Life) -> bool:
@@ -219,7 +295,9 @@ def _decode(entry: object) -> Life | None:
             values[name] = parse_time(text) if text else None
         reason = values.get("reason")
         values["reason"] = StopReason(reason) if reason else None
-        return Life(**values)
+        life = Life(**values)
+        is_sound = all(isinstance(getattr(life, name), kind) for name, kind in _KINDS.items())
+        return life if is_sound else None
     except (SyscrError, TypeError, ValueError):
         return None
 

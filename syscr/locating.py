@@ -153,10 +153,15 @@ class Locator:
             )
         return Selection(image)
 
-    def list_lives(self, target: Target, number: int) -> tuple[Life, ...]:
-        """Return the lives of a job or step that keeps itself alive, oldest first; see ``find_book``."""
-        found = self._find_lives(target, number)
-        return () if found is None else found[0].add_end(found[1])
+    def list_lives(
+        self, target: Target, number: int
+    ) -> tuple[tuple[Life, ...], tuple[ManifestError, ...]]:
+        """Return the lives of a job or step that keeps itself alive, oldest first, and what cannot be read.
+
+        See ``find_book``.
+        """
+        book, lives, faults = self._find_lives(target, number)
+        return (() if book is None else book.add_end(lives)), faults
 
     def find_book(self, target: Target, number: int) -> LifeBook | None:
         """Return the record of the lives of a job or step; None: it does not keep itself alive.
@@ -164,22 +169,32 @@ class Locator:
         Args:
             target: Job or step.
             number: The job's plain number, which its folder is named after.
-        """
-        found = self._find_lives(target, number)
-        return None if found is None else found[0]
 
-    def _find_lives(self, target: Target, number: int) -> tuple[LifeBook, tuple[Life, ...]] | None:
-        """Return the record that has lives, and these."""
+        Raises:
+            ManifestError: There is a record, and it cannot be read.
+        """
+        book, _, faults = self._find_lives(target, number)
+        if book is None and faults:
+            raise faults[0]
+        return book
+
+    def _find_lives(
+        self, target: Target, number: int
+    ) -> tuple[LifeBook | None, tuple[Life, ...], tuple[ManifestError, ...]]:
+        """Return the record that has lives, these, and which records cannot be read."""
+        faults: list[ManifestError] = []
         for store in self.stores(None):
             try:
                 key = StoreKey(find_lineage(store, number), target.step or "batch")
                 book = LifeBook(store, key)
                 lives = book.read()
                 if lives:
-                    return book, lives
+                    return book, lives, tuple(faults)
+            except ManifestError as error:
+                faults.append(error)
             except StoreError:
                 continue  # what cannot be read here may be elsewhere
-        return None
+        return None, (), tuple(faults)
 
     def list_images(
         self,

@@ -238,6 +238,7 @@ class CheckpointManager:
         Raises:
             OperationUnsupportedError: It does not keep itself alive.
             RestartTimeoutError: It has not ended in time.
+            ManifestError: The record of its lives cannot be read; nothing was done.
             JobNotFoundError, JobStateError, SchedulerDeniedError, SchedulerUnavailableError: Slurm.
         """
         from syscr.simulating import Simulator  # for trying things out only

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from syscr import preflight
-from syscr.errors import OperationUnsupportedError, RestartTimeoutError
+from syscr.errors import ManifestError, OperationUnsupportedError, RestartTimeoutError
 from syscr.lives import SOCKET_NOTE, LifeBook, read_end, run_folder
 from syscr.locating import Locator
 from syscr.model import Job, JobState, Life, StopReason, Target
@@ -43,10 +43,16 @@ class Simulator:
         job = self.scheduler.get_job(target.job_id)
         preflight.check_owner(job, self.uid, self.user_name)
         preflight.check_state(job, "simulate")
-        book = self._find_book(job, target)
-        if cause != "node-failure":
-            self._wait_for_agent(book, job, target, wait_seconds)
-        before = book.read()[-1]
+        try:
+            book = self._find_book(job, target)
+            if cause != "node-failure":
+                self._wait_for_agent(book, job, target, wait_seconds)
+            before = book.read()[-1]
+        except ManifestError as error:
+            raise ManifestError(
+                f"cannot simulate anything with job {target}: {error.message}; nothing was done to the job",
+                hint="its agent begins a new record when it looks at Slurm next, in some minutes: try again then",
+            ) from error
         if cause == "node-failure":
             self.scheduler.signal(job.job_id, "KILL")
             self.scheduler.requeue(job.job_id)
@@ -118,11 +124,14 @@ class Simulator:
         state = self.scheduler.get_job(job.job_id).state
         if state is JobState.RUNNING:
             life = _find(book, before)
-            is_older = life.ended_at is not None and not book.is_current(before)
-            return is_older or bool(life.note and life.noted_at != before.noted_at)
+            is_noted = bool(life.note and life.noted_at != before.noted_at)
+            return is_noted or (life.ended_at is not None and not book.is_current(life))
         return state is not JobState.COMPLETING
 
 
 def _find(book: LifeBook, life: Life) -> Life:
-    """Return what has become of a life."""
-    return book.find(life.number, life.restart_count) or life
+    """Return what has become of a life; as it was where that cannot be read."""
+    try:
+        return book.find(life.number, life.restart_count) or life
+    except ManifestError:
+        return life

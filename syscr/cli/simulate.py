@@ -31,6 +31,7 @@ ABOUT = About(
         errors.JobStateError,
         errors.SchedulerDeniedError,
         errors.RestartTimeoutError,
+        errors.ManifestError,
     ),
 )
 

@@ -46,10 +46,8 @@ def end_last_life(
     try:
         lives = book.read()
     except ManifestError as error:  # only the record is lost: images and fence are not
-        warn(
-            f"{error.message}; the record begins anew, and the job goes on in {2 * fence_seconds:.0f} s"
-        )
-        book.begin_anew(Life(place.number, place.restart_count, place.node, clock.now()))
+        kept = book.begin_anew(Life(place.number, place.restart_count, place.node, clock.now()))
+        warn(f"{_tell_kept(error, kept)}, and the job goes on in {2 * fence_seconds:.0f} s")
         clock.sleep(2 * fence_seconds)
         return None
     if not lives or _is_own(lives[-1], place):
@@ -89,7 +87,13 @@ def is_overtaken(book: LifeBook, place: TaskPlace, came_at: datetime) -> bool:
     try:
         lives = book.read()
     except ManifestError:
-        return False
+        newest = book.read_fence()
+        return (
+            newest is not None
+            and newest.number == place.number
+            and newest.restart_count > place.restart_count
+            and newest.started_ms >= came_at.timestamp() * 1000
+        )
     return any(
         one.number == place.number
         and one.restart_count > place.restart_count
@@ -121,6 +125,8 @@ def await_last_life(book: LifeBook, place: TaskPlace, fence_seconds: float, cloc
         clock.sleep(2 * fence_seconds)
         return
     if not others:
+        if book.has_begun_anew(place.number, place.restart_count):
+            clock.sleep(2 * fence_seconds)  # as the first task does
         return
     last = others[-1]  # the first task may have closed it meanwhile: the launchers' notes count
     if find_open(book.store, book.key, last):
@@ -135,21 +141,30 @@ def begin_life(
     now: datetime,
     *,
     fence_seconds: float,
+    warn: Callable[[str], None],
 ) -> None:
     """Enter this life into the book; from now on every other copy is an old one."""
     book = LifeBook(store, key)
-    _note_image(book, place, image)
-    book.begin(
-        Life(
-            number=place.number,
-            restart_count=place.restart_count,
-            node=place.node,
-            started_at=now,
-            restored_from=image.image_id if image else "",
-            fence_seconds=fence_seconds,
-            task_count=place.task_count,
-        )
+    life = Life(
+        number=place.number,
+        restart_count=place.restart_count,
+        node=place.node,
+        started_at=now,
+        restored_from=image.image_id if image else "",
+        fence_seconds=fence_seconds,
+        task_count=place.task_count,
     )
+    try:
+        _note_image(book, place, image)
+        book.begin(life)
+    except ManifestError as error:
+        warn(_tell_kept(error, book.begin_anew(life)))
+
+
+def _tell_kept(error: ManifestError, kept: str) -> str:
+    """Return what is said of a record that could not be read."""
+    where = f"; it is kept as '{kept}'" if kept else ""
+    return f"{error.message}{where}; the record of the job's lives begins anew"
 
 
 def _wait_out(

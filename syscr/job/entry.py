@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from syscr.errors import SyscrError
+from syscr.errors import ManifestError, SyscrError
 from syscr.lives import LifeBook
 from syscr.model import Image, Life, StopReason
 from syscr.ports import Clock
 
 log = logging.getLogger(__name__)
+
+_MENDED = (
+    "the record of earlier lives cannot be read and begins anew; their running time is not known"
+)
 
 
 @dataclass(slots=True)
@@ -28,13 +32,19 @@ class LifeEntry:
     life: Life
     book: LifeBook
     clock: Clock
+    _said: str = ""
 
     def ensure(self) -> None:
         """Enter this life again, should an older copy have written the record over."""
+        self._attempt(self.book.ensure)
+
+    def read_all(self) -> tuple[Life, ...]:
+        """Return all lives of the job; where the record cannot be read, this one alone."""
         try:
-            self.book.ensure(self.life)
+            return self.book.read()
         except SyscrError as error:
             log.warning("%s", error.message)
+            return (self.life,)
 
     def note_image(self, image: Image) -> None:
         """Take note of an image of this life."""
@@ -87,7 +97,28 @@ class LifeEntry:
 
     def _write(self, **changes: object) -> None:
         self.life = replace(self.life, **changes)  # type: ignore[arg-type]
+        self._attempt(self.book.update)
+
+    def _attempt(self, write: Callable[[Life], None]) -> None:
+        """Write this life down; what cannot be done is said once, though it is tried each time."""
         try:
-            self.book.update(self.life)
+            try:
+                write(self.life)
+            except ManifestError as error:
+                self._mend(error)
         except SyscrError as error:
-            log.warning("cannot write down this life: %s", error.message)
+            if error.message != self._said:
+                log.warning("cannot write down this life: %s", error.message)
+            self._said = error.message
+
+    def _mend(self, error: ManifestError) -> None:
+        """Begin the record anew that cannot be read; raises the error where a newer life is there."""
+        life = self.life
+        if not life.note:
+            life = replace(life, note=_MENDED, noted_at=self.clock.now())
+        kept = self.book.mend(life)
+        if kept is None:
+            raise error
+        self.life = life
+        where = f"; it is kept as '{kept}'" if kept else ""  # gone by itself
+        log.warning("%s%s; %s", error.message, where, _MENDED)

@@ -67,6 +67,7 @@ class Forecast:
     _mtbf: float | None = None
     _resident_bytes: int = 0
     _used_before: float | None = None  # running time of earlier lives; None: not known
+    _is_blind: bool = False  # it was said that it is not known
 
     def begin(self) -> None:
         """Take note that the life begins: Slurm is left alone for a while."""
@@ -163,8 +164,10 @@ class Forecast:
         if self._used_before is None:
             try:
                 self._used_before = sum_earlier(self.entry.book.read(), life)
-            except SyscrError as error:
-                log.warning("the time of earlier lives is not known: %s", error.message)
+            except SyscrError as error:  # asked again with every look
+                if not self._is_blind:
+                    log.warning("the time of earlier lives is not known: %s", error.message)
+                self._is_blind = True
         used = (self.clock.now() - life.started_at).total_seconds()
         return self.policy.total_seconds - (self._used_before or 0.0) - used
 

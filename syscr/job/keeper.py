@@ -285,7 +285,7 @@ class Keeper:
         if not (is_over and requeue and self.ender is not None):
             return
         policy = self.forecast.policy
-        lives = self.entry.book.read()
+        lives = self.entry.read_all()
         has_older = any(life.image_id or life.restored_from for life in lives)
         if not has_older or self.entry.is_stuck(lives, policy.stuck_lives):
             return

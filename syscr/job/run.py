@@ -165,6 +165,7 @@ class TaskRunner:
             image,
             self.clock.now(),
             fence_seconds=options.fence_seconds,
+            warn=self.warn,
         )
 
     def _leave_to_later(self, book: LifeBook, place: TaskPlace) -> None:

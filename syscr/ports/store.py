@@ -148,6 +148,14 @@ class Store(Protocol):
         """Write a small JSON record atomically, replacing an older one."""
         ...
 
+    def keep_record(self, key: StoreKey, name: str) -> str:
+        """Copy a record that cannot be read to a name of its own, before another takes its place.
+
+        Returns:
+            Where the copy is, for people; empty: there is no record.
+        """
+        ...
+
     def record_path(self, key: StoreKey, name: str) -> str:
         """Return where ``write_record`` writes a record; for readers that are not Python."""
         ...

@@ -211,6 +211,20 @@ class DirectoryStore:
         found = self.read_record(key, name)
         return value if found is None else found
 
+    def keep_record(self, key: StoreKey, name: str) -> str:
+        """Copy a record to a name of its own; it stays until it is removed by hand."""
+        path = self._record_place(key, name)
+        copy = f"{path}.unreadable-{secrets.token_hex(4)}"
+        try:
+            data = read_whole(path, limit_bytes=_RECORD_LIMIT_BYTES)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise translate(error, "read", path) from error
+        with translated("write", copy):
+            atomic.write_atomic(copy, data, durable=self._durable)
+        return show(copy)
+
     def record_path(self, key: StoreKey, name: str) -> str:
         """Return where ``write_record`` writes a record."""
         return self._folder(key).record_path(name)

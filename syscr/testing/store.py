@@ -296,7 +296,25 @@ class FakeStore:
         self._fail("read_record")
         Folder(self.checkpoint_dir, key).record_path(name)
         text = self._folders.get(key, _Folder()).records.get(name)
-        return None if text is None else dict(json.loads(text))
+        try:
+            return None if text is None else dict(json.loads(text))
+        except ValueError as error:
+            raise ManifestError(
+                f"cannot read record '{self.record_path(key, name)}': {error}"
+            ) from error
+
+    def spoil_record(self, key: StoreKey, name: str, text: str = "{") -> None:
+        """Let a record be something that cannot be read."""
+        self._at(key).records[name] = text
+
+    def keep_record(self, key: StoreKey, name: str) -> str:
+        """Copy a record to a name of its own."""
+        records = self._at(key).records
+        if name not in records:
+            return ""
+        copy = f"{name}.unreadable-{len(records)}"
+        records[copy] = records[name]
+        return f"{self.record_path(key, name)}{copy.removeprefix(name)}"
 
     def write_record(self, key: StoreKey, name: str, value: Mapping[str, object]) -> None:
         """Write a record."""

@@ -136,7 +136,7 @@ class AgentParts:
             )
         keeper = Keeper(
             forecast=Forecast(
-                entry=LifeEntry(_find_life(book, spec), book, SystemClock()),
+                entry=self._open_entry(book),
                 job_id=target.job_id,
                 policy=self._build_policy(),
                 outlook=SlurmOutlook(
@@ -163,6 +163,26 @@ class AgentParts:
         )
         keeper.firewall.start()
         return keeper
+
+    def _open_entry(self, book: LifeBook) -> LifeEntry:
+        """Return this life as the record has it; where that cannot be read, it is mended at once."""
+        spec = self.spec
+        life = Life(
+            spec.number,
+            spec.restart_count,
+            spec.node,
+            parse_time(spec.started_at),
+            restored_from=spec.restored_from,
+            fence_seconds=self.settings.agent_fence_seconds,
+            task_count=spec.task_count,
+        )
+        try:
+            found = book.find(spec.number, spec.restart_count)
+        except SyscrError:
+            entry = LifeEntry(life, book, SystemClock())
+            entry.ensure()
+            return entry
+        return LifeEntry(found or life, book, SystemClock())
 
     def _build_policy(self) -> Policy:
         settings = self.settings
@@ -209,17 +229,6 @@ class OwnLauncher:
             if task.spec.control == self.spec.control:
                 return task
         raise CheckpointError(f"the launcher of job {self.spec.number} has gone")
-
-
-def _find_life(book: LifeBook, spec: TaskSpec) -> Life:
-    """Return this life's entry; where the book cannot be read, one that says the same."""
-    try:
-        life = book.find(spec.number, spec.restart_count)
-        if life is not None:
-            return life
-    except SyscrError as error:
-        _log.warning("%s", error.message)
-    return Life(spec.number, spec.restart_count, spec.node, parse_time(spec.started_at))
 
 
 def _remove(image: Image) -> None:

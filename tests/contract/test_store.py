@@ -381,6 +381,15 @@ def test_records_are_replaced_or_created_once(harness: Harness) -> None:
     assert harness.store.list_images()[0] == ()
 
 
+def test_record_is_kept_under_another_name(harness: Harness) -> None:
+    assert harness.store.keep_record(KEY, "lives") == ""
+    harness.store.write_record(KEY, "lives", {"a": 1})
+    names = {harness.store.keep_record(KEY, "lives") for _ in range(2)}
+    assert len(names) == 2
+    assert all("lives.json.unreadable-" in name for name in names)
+    assert harness.store.read_record(KEY, "lives") == {"a": 1}  # it is there still
+
+
 def test_create_record_of_several_writers_one_wins(harness: Harness) -> None:
     answers: list[object] = []
     barrier = threading.Barrier(6)

@@ -12,6 +12,7 @@ from core_support import JOB, KEY, World
 from syscr.errors import (
     CheckpointError,
     JobStateError,
+    ManifestError,
     SchedulerDeniedError,
     SchedulerUnavailableError,
     StoreFullError,
@@ -715,6 +716,71 @@ def test_record_that_an_older_copy_has_written_over_is_mended(bench: Bench) -> N
     assert bench.book.read() == (*old, life)
     bench.book.ensure(old[-1])
     assert bench.book.read() == (*old, life)
+
+
+def test_record_that_cannot_be_read_is_mended_and_said_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = bench.life
+    bench.world.home.spoil_record(KEY, RECORD, '{"lives": [')
+    bench.go_on(1000)
+    assert caplog.text.count("cannot read record") == 1
+    assert "lives.json.unreadable-" in caplog.text
+    (found,) = bench.book.read()
+    assert (found.started_at, found.ended_at) == (life.started_at, None)
+    assert "the record of earlier lives cannot be read and begins anew" in found.note
+    bench.keeper.note_image(bench.world.add_image(), 1.0)
+    assert (bench.life.image_id != "", bench.life.note) == (True, "")
+    assert bench.acts() == []
+
+
+def test_record_that_cannot_be_read_is_left_to_the_newer_life(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.book.begin(replace(bench.life, restart_count=1, node="c2"))  # we are cut off
+    bench.world.home.spoil_record(KEY, RECORD)
+    bench.keeper.note_next(bench.clock.now())
+    bench.go_on(1000)
+    assert caplog.text.count("cannot write down this life") == 1  # but it is tried
+    with pytest.raises(ManifestError):
+        bench.book.read()
+
+
+def test_job_whose_record_cannot_be_read_goes_on_from_an_older_image(bench: Bench) -> None:
+    bench.set_limit(600)
+    bench.go_on(1)
+    bench.keeper.note_image(bench.world.add_image(), 400.0)
+    bench.clock.advance(600)
+    bench.world.home.spoil_record(KEY, RECORD)
+    assert bench.keeper.keeps_back()
+    bench.go_on(1)
+    assert bench.acts() == ["requeue", "pass on"]
+
+
+def test_storage_that_fails_while_the_lives_are_asked_for_costs_no_requeue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.keeper.entry.note_image(bench.world.add_image())
+
+    def fail(*_: object) -> None:
+        raise StoreFullError("I/O error")
+
+    monkeypatch.setattr(bench.world.home, "read_record", fail)
+    assert bench.keeper.entry.read_all() == (bench.keeper.entry.life,)
+
+
+def test_time_of_earlier_lives_that_is_not_known_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(total_seconds=1000.0)
+
+    def fail(*_: object) -> None:
+        raise StoreFullError("I/O error")
+
+    monkeypatch.setattr(bench.world.home, "read_record", fail)
+    for _ in range(5):
+        bench.keeper.next_due()
+    assert caplog.text.count("the time of earlier lives is not known") == 1
 
 
 def _copy_of_record(bench: Bench, lives: tuple[Life, ...]) -> dict[str, object]:

@@ -144,6 +144,60 @@ def test_entry_that_cannot_be_read_hides_no_other(book: LifeBook, entry: object)
     assert book.read() == (FIRST,)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"number": "12"},
+        {"restart_count": None},
+        {"node": 5},
+        {"started_at": None},
+        {"exit_code": "3"},
+        {"task_count": 1.5},
+    ],
+)
+def test_entry_of_other_values_is_none(book: LifeBook, change: dict[str, object]) -> None:
+    book.begin(FIRST)
+    record = dict(book.store.read_record(KEY, RECORD) or {})
+    lives = record["lives"]
+    assert isinstance(lives, list)
+    book.store.write_record(KEY, RECORD, {"lives": [{**lives[0], **change}]})
+    assert book.read() == ()
+
+
+def spoil(book: LifeBook, name: str = RECORD) -> None:
+    assert isinstance(book.store, FakeStore)
+    book.store.spoil_record(KEY, name)
+
+
+def test_record_that_begins_anew_is_kept(book: LifeBook) -> None:
+    book.begin(FIRST)
+    spoil(book)
+    assert book.begin_anew(SECOND).endswith("lives.json.unreadable-2")
+    assert book.read() == (SECOND,)
+    assert book.has_begun_anew(12, 1)
+    assert not book.has_begun_anew(12, 0)
+    book.begin(SECOND)  # it has waited, and begins in earnest
+    assert not book.has_begun_anew(12, 1)
+
+
+def test_life_that_runs_mends_the_record_unless_there_is_a_newer_one(book: LifeBook) -> None:
+    book.begin(SECOND)
+    fence = book.store.read_record(KEY, FENCE)
+    spoil(book)
+    assert book.mend(FIRST) is None
+    other = replace(FIRST, number=11, started_at=after(600))
+    for life in (SECOND, other):  # of another job of the line the later one is the newer one
+        spoil(book)
+        assert book.mend(life)
+        assert book.read() == (life,)
+        assert book.store.read_record(KEY, FENCE) == fence
+    spoil(book)
+    assert book.mend(replace(other, started_at=START)) is None
+    spoil(book, FENCE)
+    assert book.read_fence() is None
+    assert book.mend(FIRST)  # nothing speaks against it
+
+
 @pytest.mark.parametrize("value", [{}, {"lives": 3}, {"lives": {}}])
 def test_record_of_another_kind_has_no_lives(book: LifeBook, value: dict[str, object]) -> None:
     book.store.write_record(KEY, RECORD, value)

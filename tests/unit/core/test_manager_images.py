@@ -12,6 +12,7 @@ from syscr.errors import (
     ImageExistsError,
     ImageNotFoundError,
     JobNotFoundError,
+    ManifestError,
     RequestError,
     SchedulerUnavailableError,
     StoreAccessError,
@@ -109,6 +110,24 @@ def test_life_of_the_job_that_continues_it_is_not_over(world: World) -> None:
     LifeBook(world.home, KEY).begin(Life(4799, 0, "c1", world.clock.now()))
     (status,) = world.manager.status([TARGET])
     assert [one.reason for one in status.lives] == [None]
+
+
+def test_status_says_that_lives_cannot_be_read_and_touches_nothing(world: World) -> None:
+    world.add_job()
+    image = world.add_image()
+    LifeBook(world.home, KEY).begin(Life(4711, 0, "c1", world.clock.now()))
+    world.home.spoil_record(KEY, "lives")
+    (status,) = world.manager.status([TARGET])
+    (warning,) = status.warnings
+    assert warning.startswith(f"cannot read record '{HOME}/4711.ckpt/records/lives.json': ")
+    assert warning.endswith("; its lives are not shown")
+    assert (status.images, status.lives) == ((image,), ())
+    assert [one.rank for one in status.tasks] == [0]
+    with pytest.raises(ManifestError):
+        world.home.read_record(KEY, "lives")
+    LifeBook(world.open_store(OTHER), KEY).begin(Life(4711, 0, "c1", world.clock.now()))
+    (status,) = world.manager.status([TARGET])
+    assert (len(status.lives), len(status.warnings)) == (1, 1)  # and others are found
 
 
 def test_status_says_who_is_at_work(world: World) -> None:

@@ -9,6 +9,7 @@ from core_support import JOB, KEY, TARGET, World
 
 from syscr.errors import (
     JobStateError,
+    ManifestError,
     OperationUnsupportedError,
     RestartTimeoutError,
     SchedulerDeniedError,
@@ -74,6 +75,41 @@ def test_agent_of_an_earlier_life_is_nobody_to_signal(alive: World) -> None:
     with pytest.raises(RestartTimeoutError, match="nothing was done"):
         alive.manager.simulate(TARGET, "timeout", wait_seconds=5.0)
     assert not any(isinstance(act, tuple) and act[0] == "signal" for act in alive.log)
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_late"),
+    [("preempt", False), ("timeout", False), ("node-failure", False), ("preempt", True)],
+)
+def test_job_whose_lives_cannot_be_read_is_left_alone(
+    alive: World, cause: str, is_late: bool
+) -> None:
+    def spoil(seconds: float = 0.0) -> None:
+        alive.home.spoil_record(KEY, "lives")
+
+    if is_late:  # while it waits for the agent
+        alive.home.write_note(KEY, "run/4711.0.0/agent", "")
+        alive.clock.sleep = spoil  # type: ignore[method-assign]
+    else:
+        spoil()
+    with pytest.raises(ManifestError) as caught:
+        alive.manager.simulate(TARGET, cause)
+    message = caught.value.message
+    assert message.startswith("cannot simulate anything with job 4711: cannot read record '")
+    assert message.endswith("; nothing was done to the job")
+    assert not any(isinstance(act, tuple) and act[0] == "signal" for act in alive.log)
+
+
+def test_record_that_is_spoilt_while_the_life_ends_keeps_nobody(alive: World) -> None:
+    states = iter([JobState.RUNNING, JobState.PENDING])
+
+    def spoil(seconds: float) -> None:
+        alive.home.spoil_record(KEY, "lives")
+        alive.scheduler.set_state(JOB, next(states))
+
+    alive.clock.sleep = spoil  # type: ignore[method-assign]
+    result = alive.manager.simulate(TARGET, "timeout")
+    assert (result.job_state, result.life.restart_count) == ("PENDING", 0)
 
 
 def test_loss_of_the_node_comes_without_a_warning(alive: World) -> None:

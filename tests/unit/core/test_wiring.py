@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,14 +19,16 @@ from syscr.errors import CheckpointError, RestartError, ToolMissingError
 from syscr.job import fresh
 from syscr.job.agent_request import AgentRequest
 from syscr.job.remembered import HASTE_SECONDS
+from syscr.lives import LifeBook
 from syscr.manager import CheckpointManager
-from syscr.model import Target, TaskSpec
-from syscr.ports import Capabilities
+from syscr.model import Life, Target, TaskSpec
+from syscr.ports import Capabilities, StoreKey
 from syscr.request import CheckpointRequest
 from syscr.result import NodeHealth
 from syscr.settings import Settings
 from syscr.slurm.scheduler import SlurmScheduler
 from syscr.testing.clock import FakeClock
+from syscr.units import parse_time
 from syscr.wire import WorkerRequest
 from syscr.wiring import agent, task, worker
 from syscr.wiring.health import probe_here, probe_nodes
@@ -36,6 +39,7 @@ from syscr.wiring.parts import (
     build_launcher,
     find_syscr,
     job_environment,
+    open_store,
     user_name,
 )
 from syscr.wiring.slurm import pass_through
@@ -314,6 +318,21 @@ def test_agent_has_little_patience_with_a_silent_slurm() -> None:
     assert parts.manager.dumper.scheduler is parts.remembered
     assert isinstance(parts.remembered.hasty, SlurmScheduler)
     assert parts.remembered.hasty.timeout_seconds == HASTE_SECONDS < 30.0
+
+
+def test_agent_mends_a_record_of_lives_that_cannot_be_read(tmp_path: Path) -> None:
+    spec = replace(SPEC, checkpoint_dir=str(tmp_path), started_at="2026-11-24T09:00:00.000Z")
+    parts = agent.AgentParts.build(load_settings({}), AgentRequest("12", "/d", 60.0), spec)
+    store = open_store(spec.checkpoint_dir)
+    book = LifeBook(store, StoreKey("12"))
+    book.begin(Life(12, 0, "c1", parse_time(spec.started_at), note="as it is written down"))
+    assert parts._open_entry(book).life.note == "as it is written down"
+    Path(store.record_path(StoreKey("12"), "lives")).write_text("{")
+    entry = parts._open_entry(book)
+    assert (entry.life.number, entry.life.node, entry.life.task_count) == (12, "c1", 1)
+    assert entry.life.fence_seconds == parts.settings.agent_fence_seconds > 0
+    assert "begins anew" in entry.life.note
+    assert [life.note for life in book.read()] == [entry.life.note]
 
 
 @pytest.mark.parametrize(

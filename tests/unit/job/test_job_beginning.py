@@ -22,6 +22,10 @@ KEY = StoreKey("12")
 LAST = Life(12, 0, "c1", START)
 
 
+def unexpected(*_: object) -> None:
+    raise AssertionError("not to be called")
+
+
 class Stage:
     """A job that has lived once before."""
 
@@ -184,6 +188,81 @@ def test_record_that_cannot_be_read_keeps_no_job_from_going_on() -> None:
     assert [life.restart_count for life in stage.book.read()] == [AGAIN.restart_count]
 
 
+def kept_copies(folder: Path) -> list[str]:
+    return [path.read_text() for path in folder.glob("lives.json.unreadable-*")]
+
+
+@pytest.mark.parametrize("content", ["", '{"lives": [{"number": 12, "resta', "\0" * 300, "[]"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_record_that_cannot_be_read_is_kept_and_named_once(
+    job: Job, content: str, rank: int
+) -> None:
+    """Truncated, say, or a block of zeros after the loss of power."""
+    job.run(interval_seconds=60.0)
+    image = job.publish(0, 1)
+    records = Path(job.directory, "12.ckpt", "records")
+    Path(records, "lives.json").write_text(content)
+    place = AGAIN._replace(task_count=2)
+    program = job.run(place._replace(rank=rank), interval_seconds=60.0)
+    assert program.argv[1] == "restore"
+    assert kept_copies(records) == ([content] if rank == 0 else [])
+    if rank != 0:
+        assert Path(records, "lives.json").read_text() == content
+        assert (job.warnings, job.clock.sleeps[0]) == ([], 30.0)
+        return
+    (warning,) = job.warnings
+    assert warning.startswith(f"cannot read record '{records}/lives.json': ")
+    assert f"; it is kept as '{records}/lives.json.unreadable-" in warning
+    assert warning.endswith("lives begins anew, and the job goes on in 30 s")
+    assert [one.restored_from for one in LifeBook(job.store, KEY).read()] == [image.image_id]
+
+
+def test_task_that_comes_when_the_record_has_just_begun_anew_waits_like_the_first(job: Job) -> None:
+    """Nobody knows whether the copy of it that ran before is over."""
+    job.run(interval_seconds=60.0)
+    Path(job.directory, "12.ckpt", "records", "lives.json").write_text("")
+    late: list[list[float]] = []
+    other = AGAIN._replace(rank=1, task_count=2)
+    book = LifeBook(job.store, KEY)
+
+    def come_late(seconds: float) -> None:
+        clock = FakeClock()
+        await_last_life(book, other, 15.0, clock)
+        late.append(clock.sleeps)
+
+    job.clock.sleep = come_late  # type: ignore[method-assign]
+    job.run(AGAIN._replace(task_count=2), interval_seconds=60.0)
+    assert late[0] == [30.0]
+    clock = FakeClock()
+    await_last_life(book, other, 15.0, clock)  # later still: the first has waited long enough
+    assert clock.sleeps == []
+
+
+def test_first_start_goes_on_with_an_agent_where_the_record_cannot_be_read(job: Job) -> None:
+    job.run(interval_seconds=60.0)
+    records = Path(job.directory, "12.ckpt", "records")
+    Path(records, "lives.json").write_text("nonsense")
+    assert job.run(interval_seconds=60.0).argv[1] == "run"
+    assert "lives.json" in job.warnings[0]
+    assert len(job.warnings) == 1
+    assert kept_copies(records) == ["nonsense"]
+    assert len(LifeBook(job.store, KEY).read()) == 1
+
+
+def test_start_that_hung_does_not_end_a_later_life_whose_record_cannot_be_read(job: Job) -> None:
+    """The fence still says who lives."""
+    book = LifeBook(job.store, KEY)
+    book.begin(Life(12, 2, "c2", job.clock.now()))
+    fence = job.store.read_record(KEY, "fence")
+    Path(job.directory, "12.ckpt", "records", "lives.json").write_text("{")
+    with pytest.raises(SystemExit) as ended:
+        job.run(AGAIN, interval_seconds=60.0)
+    assert ended.value.code == 75
+    assert job.store.read_record(KEY, "fence") == fence
+    Path(job.directory, "12.ckpt", "records", "fence.json").write_text("{")
+    assert job.run(AGAIN, interval_seconds=60.0).argv[1] == "run"  # nobody knows of a later one
+
+
 def test_copy_that_looks_more_rarely_than_we_do_is_waited_for_longer() -> None:
     stage = Stage(replace(LAST, fence_seconds=40.0))
     assert stage.start() is None
@@ -264,22 +343,34 @@ def test_end_that_comes_while_we_wait_is_the_end() -> None:
 
 
 def test_image_of_somebody_else_is_noted_with_the_life_that_it_was_taken_of(job: Job) -> None:
-    begin_life(job.store, KEY, PLACE, None, job.clock.now(), fence_seconds=15.0)
+    begin_life(job.store, KEY, PLACE, None, job.clock.now(), fence_seconds=15.0, warn=unexpected)
     image = job.publish(0)
-    begin_life(job.store, KEY, AGAIN, image, job.clock.now(), fence_seconds=15.0)
+    begin_life(job.store, KEY, AGAIN, image, job.clock.now(), fence_seconds=15.0, warn=unexpected)
     first, second = LifeBook(job.store, KEY).read()
     assert (first.image_id, first.image_at) == (image.image_id, image.manifest.created_at)
     assert second.restored_from == image.image_id
 
 
 def test_image_is_no_merit_of_a_life_that_began_after_it(job: Job) -> None:
-    begin_life(job.store, KEY, PLACE, None, job.clock.now(), fence_seconds=15.0)
+    begin_life(job.store, KEY, PLACE, None, job.clock.now(), fence_seconds=15.0, warn=unexpected)
     image = job.publish(0)
     begin_life(
-        job.store, KEY, AGAIN, image, job.clock.now() + timedelta(seconds=1), fence_seconds=15.0
+        job.store,
+        KEY,
+        AGAIN,
+        image,
+        job.clock.now() + timedelta(seconds=1),
+        fence_seconds=15.0,
+        warn=unexpected,
     )
     begin_life(
-        job.store, KEY, PLACE._replace(restart_count=2), image, job.clock.now(), fence_seconds=15.0
+        job.store,
+        KEY,
+        PLACE._replace(restart_count=2),
+        image,
+        job.clock.now(),
+        fence_seconds=15.0,
+        warn=unexpected,
     )
     assert [bool(life.image_id) for life in LifeBook(job.store, KEY).read()] == [True, False, False]
 
@@ -290,10 +381,6 @@ def test_first_start_keeps_lives_only_with_an_agent(job: Job) -> None:
     job.run(interval_seconds=60.0)
     (life,) = LifeBook(job.store, KEY).read()
     assert (life.number, life.restart_count, life.node) == (12, 0, "c1")
-
-
-def unexpected(*_: object) -> None:
-    raise AssertionError("not to be called")
 
 
 @pytest.mark.parametrize("count", [0, 1])
