@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -239,9 +242,9 @@ def test_home_is_the_jobs_own_directory_where_it_is_recorded(world: World) -> No
 @pytest.mark.parametrize(
     ("environ", "path"),
     [
-        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/syscr/checkpoint-dirs.json"),
-        ({"XDG_STATE_HOME": "s", "HOME": "/h"}, "/h/.local/state/syscr/checkpoint-dirs.json"),
-        ({"HOME": "/h"}, "/h/.local/state/syscr/checkpoint-dirs.json"),
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/syscr/checkpoint-dirs"),
+        ({"XDG_STATE_HOME": "s", "HOME": "/h"}, "/h/.local/state/syscr/checkpoint-dirs"),
+        ({"HOME": "/h"}, "/h/.local/state/syscr/checkpoint-dirs"),
         ({"HOME": "h"}, ""),
         ({}, ""),
     ],
@@ -251,32 +254,92 @@ def test_list_of_directories_lies_in_the_users_state(environ: dict[str, str], pa
 
 
 def test_directories_are_remembered_newest_first_and_not_without_end(tmp_path: Path) -> None:
-    known = KnownDirs(str(tmp_path / "state" / "dirs.json"))
+    folder = tmp_path / "state" / "dirs"
+    known = KnownDirs(str(folder), itertools.count(10**18).__next__)
     for name in ("/a", "/b", "/b", "/a\udcff"):
         known.remember(name)
     assert known.ordered("/here") == ("/here", "/a\udcff", "/b", "/a")
     assert known.ordered("/b") == ("/b", "/a\udcff", "/a")
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["dirs.json"]
+    known.remember("/a")
+    assert known.ordered("/here") == ("/here", "/a", "/a\udcff", "/b")
     for number in range(100):
         known.remember(f"/{number}")
-    assert len(known.ordered("/99")) == 64
+    assert known.ordered("/99") == tuple(f"/{number}" for number in range(99, 35, -1))
+    assert len(list(folder.iterdir())) == 64
 
 
-@pytest.mark.parametrize("content", ["", "{}", '[1, "relative", "/good"]', "\udcff", "[" * 9999])
-def test_spoilt_list_is_no_matter(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "dirs.json"
-    path.write_bytes(os.fsencode(content))
-    known = KnownDirs(str(path))
-    assert known.ordered("/x") in {("/x",), ("/x", "/good")}
+def test_directory_that_is_in_front_is_not_written_again(tmp_path: Path) -> None:
+    known = KnownDirs(str(tmp_path / "dirs"))
+    known.remember("/a")
+    (entry,) = (tmp_path / "dirs").iterdir()
+    before = entry.stat().st_ino
+    known.remember("/a")
+    assert entry.stat().st_ino == before
+
+
+def test_what_many_commands_remember_at_once_is_all_known(tmp_path: Path) -> None:
+    known = KnownDirs(str(tmp_path / "dirs"))
+    barrier = threading.Barrier(16)
+
+    def command(number: int) -> None:
+        barrier.wait()
+        known.remember(f"/{number}")
+
+    threads = [threading.Thread(target=command, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(known.ordered("/0")) == {f"/{number}" for number in range(16)}
+
+
+@pytest.mark.parametrize("content", [b"", b"relative", b"/a\0b", b"\xff"])
+def test_spoilt_entry_is_no_matter(tmp_path: Path, content: bytes) -> None:
+    known = KnownDirs(str(tmp_path))
+    known.remember("/good")
+    (tmp_path / ("0" * 32)).write_bytes(content)
+    (tmp_path / ("1" * 32)).mkdir()
+    (tmp_path / ("2" * 32)).symlink_to("nowhere")
+    (tmp_path / ".1234").write_text("/left by a killed one")
+    assert known.ordered("/x") == ("/x", "/good")
     known.remember("/new")
-    assert known.ordered("/x")[:2] == ("/x", "/new")
+    assert set(known.ordered("/x")) == {"/x", "/new", "/good"}
 
 
-def test_list_that_cannot_be_written_is_no_matter(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('[1, "relative", "/old", "/new"]', ("/x", "/new", "/old")),
+        ("", ("/x", "/new")),
+        ("{}", ("/x", "/new")),
+        ("\udcff", ("/x", "/new")),
+        ("[" * 9999, ("/x", "/new")),
+    ],
+)
+def test_list_of_earlier_releases_is_still_read(
+    tmp_path: Path, content: str, found: tuple[str, ...]
+) -> None:
+    known = KnownDirs(str(tmp_path / "dirs"))
+    known.remember("/new")
+    (tmp_path / "dirs.json").write_bytes(os.fsencode(content))
+    assert known.ordered("/x") == found
+
+
+def test_list_that_cannot_be_written_is_no_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
-    KnownDirs(str(tmp_path / "file" / "dirs.json")).remember("/x")
+    KnownDirs(str(tmp_path / "file" / "dirs")).remember("/x")
     KnownDirs("").remember("/x")
     assert KnownDirs("").ordered("/x") == ("/x",)
+    known = KnownDirs(str(tmp_path / "dirs"))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EDQUOT, "quota")
+
+    monkeypatch.setattr(os, "utime", fail)
+    known.remember("/x")
+    assert list((tmp_path / "dirs").iterdir()) == []
 
 
 def test_waiting_asks_at_least_once_and_ever_more_seldom() -> None:
