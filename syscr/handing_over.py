@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from syscr.errors import OperationUnsupportedError, SyscrError
 from syscr.ports import CheckpointController
 from syscr.slurm import options as slurm_options
+from syscr.units import parse_version_numbers
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class HandOver:
                 submitted.
         """
         try:
-            if _read_version(self.find_version()) >= _FIRST_WITHOUT:
+            numbers = parse_version_numbers(self.find_version())
+            if numbers is None or numbers >= _FIRST_WITHOUT:  # what is no version counts as today's
                 return None
             options, program = slurm_options.parse_options(tool, argv)
             if slurm_options.find_option(options, "backend") not in {None, "auto"}:
@@ -88,11 +90,3 @@ def _mark_end(argv: Sequence[str], program: Sequence[str]) -> tuple[str, ...]:
     """Return the program with the ``--`` in front that it was given with."""
     place = len(argv) - len(program) - 1
     return ("--", *program) if place >= 0 and argv[place] == "--" else tuple(program)
-
-
-def _read_version(text: str) -> tuple[int, int]:
-    """Return ``18.08.9`` as (18, 8); what is no version counts as today's."""
-    parts = text.split(".")
-    if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit():
-        return int(parts[0]), int(parts[1])
-    return _FIRST_WITHOUT

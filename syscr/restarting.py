@@ -34,6 +34,7 @@ from syscr.selection import (
     decision_name,
     home_dir,
 )
+from syscr.units import parse_version_numbers
 from syscr.waiting import wait_until
 
 log = logging.getLogger(__name__)
@@ -121,8 +122,8 @@ class Restarter:
         """Whether the task has its old step number in the next life of a job that is requeued."""
         if image.manifest.step == "batch":
             return True
-        major, minor = self.scheduler.version().split(".")[:2]
-        return (int(major), int(minor)) >= _STEPS_ANEW_VERSION
+        numbers = parse_version_numbers(self.scheduler.version())
+        return numbers is not None and numbers >= _STEPS_ANEW_VERSION
 
     def requeue(self, job: Job, selection: Selection, stick_to_nodes: bool, home: Store) -> int:
         """Put a job back into the queue so that its next life continues from an image.

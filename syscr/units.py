@@ -1,4 +1,4 @@
-"""Text <-> value for durations, sizes and times; pure.
+"""Text <-> value for durations, sizes, times and versions; pure.
 
 Slurm's time format and the sizes of its options are read here, once. Identifiers are in ``model/ids.py``.
 """
@@ -19,6 +19,7 @@ _INTERVAL = re.compile(
 _MOST_INTERVAL_SECONDS = 999_999_999
 _DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 _SUFFIXED = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_VERSION = re.compile(r"(\d+)\.(\d+)")
 _SUFFIXES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -249,3 +250,14 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise RequestError(f"time without a zone: '{text}'", hint=f"write '{text}Z' for UTC")
     return moment.astimezone(UTC)
+
+
+def parse_version_numbers(text: str) -> tuple[int, int] | None:
+    """Read the first two numbers of a version of Slurm, a C library or a kernel; None: it is no version.
+
+    Example:
+        >>> parse_version_numbers("18.08.9"), parse_version_numbers("6.18.44-fc"), parse_version_numbers("new")
+        ((18, 8), (6, 18), None)
+    """
+    match = _VERSION.match(text)
+    return None if match is None else (int(match[1]), int(match[2]))

@@ -24,6 +24,7 @@ from syscr.ports import Clock, CommandTimeout, Completed, Runner, SubmitOptions
 from syscr.slurm import commands, parse
 from syscr.slurm.failure import is_worth_repeating
 from syscr.slurm.hostlist import fold_hostlist
+from syscr.units import parse_version_numbers
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ DEFAULT_TIMEOUT_SECONDS = 30.0
 _SUBMIT_TIMEOUT_SECONDS = 150.0
 # First version whose `scontrol show job --json` was checked.
 _JSON_VERSION = (24, 11)
+_UNKNOWN_VERSION = (0, 0)
 # Slurm refuses a second act on a job for a moment (error 2020) and does nothing then.
 _REPEATS = 4
 _REPEAT_SECONDS = 1.0
@@ -108,7 +110,7 @@ class SlurmScheduler:
     def get_job_details(self, job_id: JobId) -> JobDetails:
         """Return what a new job needs; JSON where this version has it, else field by field."""
         with self._explain(f"look up job {job_id}"):
-            if _as_numbers(self.version()) >= _JSON_VERSION:
+            if (parse_version_numbers(self.version()) or _UNKNOWN_VERSION) >= _JSON_VERSION:
                 return self._show_job(job_id)
             details = parse.parse_geometry(self._run(commands.build_get_geometry(job_id)))
             texts = {
@@ -244,8 +246,3 @@ class SlurmScheduler:
             except (SchedulerError, CommandTimeout):
                 log.debug("the version of Slurm cannot be read")
         return self._version
-
-
-def _as_numbers(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)

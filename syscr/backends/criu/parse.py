@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from syscr.errors import ToolReplyError
 from syscr.model import FileState
 from syscr.ports import Completed
+from syscr.units import parse_version_numbers
 
 _VERSION = re.compile(r"^Version: (\d+)\.(\d+)(?:\.(\d+))?", re.MULTILINE)
-_KERNEL = re.compile(r"(\d+)\.(\d+)")
 _COPY = re.compile(r"local\.\d+")
 _SERVICE_MAGIC, _STATS_MAGIC = 0x55105940, 0x57093306
 _HEAD = struct.Struct("<III")
@@ -48,8 +48,8 @@ def find_version_problem(version: tuple[int, int, int], kernel: str) -> str:
     text = ".".join(str(number) for number in version)
     if version < (3, 18, 0):
         return f"CRIU {text} has no unprivileged mode; it came with 3.18"
-    match = _KERNEL.match(kernel)
-    if match and (int(match[1]), int(match[2])) >= (6, 16) and version < (4, 2, 0):
+    linux = parse_version_numbers(kernel)
+    if linux is not None and linux >= (6, 16) and version < (4, 2, 0):
         return f"CRIU {text} cannot dump sockets on kernel {kernel}; from 6.16 on it takes CRIU 4.2"
     return ""
 

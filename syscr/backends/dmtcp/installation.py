@@ -7,7 +7,6 @@ answer is needed.
 from __future__ import annotations
 
 import os
-import re
 import resource
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ from syscr.backends.dmtcp import commands
 from syscr.backends.dmtcp.commands import OWN_DESCRIPTORS
 from syscr.errors import ToolMissingError
 from syscr.ports import Runner
+from syscr.units import parse_version_numbers
 
 _PROBE_SECONDS = 10.0
 _PROGRAMS = ("dmtcp_launch", "dmtcp_restart", "dmtcp_coordinator", "dmtcp_command", "mtcp_restart")
@@ -40,20 +40,16 @@ def read_library_version() -> str:
 
 def find_unreadable_stack(library: str, kernel: str) -> str:
     """Return why a checkpoint would end the program on this C library and kernel; empty if it would not."""
-    if not library.startswith("glibc ") or _as_numbers(library[6:]) < _GUARD_PAGES_GLIBC:
+    glibc = parse_version_numbers(library.removeprefix("glibc "))
+    linux = parse_version_numbers(kernel)
+    if not library.startswith("glibc ") or glibc is None or glibc < _GUARD_PAGES_GLIBC:
         return ""
-    if _as_numbers(kernel) < _GUARD_PAGES_KERNEL:
+    if linux is None or linux < _GUARD_PAGES_KERNEL:
         return ""
     return (
         f"DMTCP ends a program at its first checkpoint on {library} with Linux {kernel}: it cannot write the "
         "guard pages of thread stacks"
     )
-
-
-def _as_numbers(version: str) -> tuple[int, int]:
-    """Return the first two numbers; zeros where there are none."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class Installation:

@@ -21,6 +21,7 @@ from syscr.errors import (
     ToolReplyError,
 )
 from syscr.ports import Acceptance, Completed, DumpEnd, DumpState
+from syscr.units import parse_version_numbers
 
 DUPLICATE_ID = "Duplicate job id"
 NOT_FINISHED = "Job is not finished"
@@ -84,7 +85,7 @@ class Site:
     @property
     def can_restart_steps(self) -> bool:
         """Whether srun has ``--restart-dir``: its help lists it in 19.05, too, where it is gone."""
-        return _as_numbers(self.version) < (19, 5)
+        return (parse_version_numbers(self.version) or (0, 0)) < (19, 5)
 
 
 def parse_site(completed: Completed, explain: Explain) -> Site:
@@ -195,8 +196,3 @@ def _not_understood(what: str, completed: Completed) -> ToolReplyError:
         exit_code=completed.exit_code,
         excerpt=said,
     )
-
-
-def _as_numbers(version: str) -> tuple[int, int]:
-    numbers = re.findall(r"\d+", version)
-    return (int(numbers[0]), int(numbers[1])) if len(numbers) > 1 else (0, 0)

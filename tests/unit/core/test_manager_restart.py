@@ -203,6 +203,7 @@ def test_job_that_slurm_does_not_take_back_is_submitted_anew(
     [
         ("20.11.4", "0", "submit"),
         ("21.08.8-2", "0", "submit"),
+        ("unknown", "0", "submit"),
         ("22.05.8", "0", "requeue"),
         ("26.05.5", "0", "requeue"),
         ("20.11.4", "batch", "requeue"),

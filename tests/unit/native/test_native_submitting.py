@@ -18,6 +18,13 @@ def test_todays_slurm_is_asked_for_its_version_and_for_nothing_else(world: World
     assert world.slurm.state["log"] == [["sinfo", "-V"]]
 
 
+@pytest.mark.parametrize("version", ["", "unknown", "24", "v18.08"])
+def test_slurm_of_no_known_version_counts_as_todays(world: World, version: str) -> None:
+    doubtful = HandOver(lambda: version, world.controller)
+    assert doubtful.find_words("sbatch", ["--checkpoint=5", "job.sh"]) is None
+    assert world.slurm.state["log"] == []
+
+
 @pytest.mark.parametrize(
     ("tool", "words", "left"),
     [
