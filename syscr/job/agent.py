@@ -21,6 +21,7 @@ from typing import Protocol
 
 from syscr.errors import SyscrError
 from syscr.job.agent_request import AgentRequest
+from syscr.job.notes import write_note
 from syscr.job.own_images import PERIODIC, OwnImages
 from syscr.lives import SOCKET_NOTE
 from syscr.model import Image, Target
@@ -90,7 +91,7 @@ class Agent:
             link.bind(b"")
             link.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             name = link.getsockname()
-            _write(Path(self.request.run_dir, SOCKET_NOTE), name[1:].decode())
+            write_note(Path(self.request.run_dir, SOCKET_NOTE), name[1:].decode())
             self._serve(link, self._start_watch(name))
 
     def _start_watch(self, name: bytes) -> Watch | None:
@@ -209,7 +210,7 @@ class Agent:
         if not name or "/" in name:
             return
         try:
-            _write(Path(self.request.run_dir, name), json.dumps(answer))
+            write_note(Path(self.request.run_dir, name), json.dumps(answer))
         except (OSError, ValueError) as error:
             log.warning("cannot answer the request of the job in '%s': %s", name, error)
 
@@ -230,12 +231,3 @@ def _read_wanted(
                 return None
             return value if isinstance(value, dict) else None
     return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file aside and rename it."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", errors="surrogateescape") as file:
-        file.write(text)
-    aside.rename(path)

@@ -5,13 +5,13 @@ Runs beside the launcher, outside of the tree, for as long as the restore takes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from syscr import wire
 from syscr.errors import RestartError, SyscrError
 from syscr.job.control import LauncherControl, find_tasks
+from syscr.job.notes import write_note
 from syscr.model import Image, TaskImage
 from syscr.ports import Backend, Clock
 from syscr.waiting import wait_until
@@ -41,10 +41,7 @@ def confirm_restored(
         text = "started\n"
     except SyscrError as error:
         text = f"failed: {error.message}\n"
-    target = Path(request.run_dir, "ready")
-    aside = target.with_name(f"ready.{os.getpid()}")
-    aside.write_text(text, errors="surrogateescape")
-    aside.rename(target)
+    write_note(Path(request.run_dir, "ready"), text)
 
 
 def _find(

@@ -8,7 +8,6 @@ without us. It ends by turning into ``syscr-launcher``; no Python stays.
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from syscr.errors import RestartError, SyscrError
 from syscr.job import fresh
 from syscr.job.choosing import ImageChooser
 from syscr.job.environment import TaskPlace
+from syscr.job.notes import write_note
 from syscr.job.prepare import prepare
 from syscr.job.run_options import RunOptions
 from syscr.job.scripts import is_lost_copy, keep_script
@@ -287,11 +287,9 @@ def _run_folder(place: TaskPlace) -> str:
 
 def _write_failure(spec: TaskSpec, error: SyscrError) -> None:
     """Tell ``syscr restart`` and the other tasks, which may wait, that this one does not come back."""
-    path = Path(spec.run_dir, "ready")
-    aside = path.with_name(f"ready.{os.getpid()}")  # an empty file would mean that all is well
     try:
-        aside.write_text(f"failed: {error.message}\n", errors="surrogateescape")
-        aside.rename(path)
+        # in one step: an empty file would mean that all is well
+        write_note(Path(spec.run_dir, "ready"), f"failed: {error.message}\n")
         if spec.task_count > 1:
             mark_failed(spec)
     except OSError as failure:

@@ -394,7 +394,7 @@ def test_failure_that_cannot_be_told_does_not_hide_the_reason(
     def refuse(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr("syscr.job.run.write_note", refuse)
     with pytest.raises(RestartError, match="working directory"):
         job.run(AGAIN)
     assert job.note() is None
