@@ -264,6 +264,17 @@ def find_parts(job_id: JobId, images: Iterable[Image]) -> tuple[str, ...]:
     return tuple(sorted(parts, key=lambda name: (len(name), name)))
 
 
+def find_lineages(store: Store, job_id: JobId) -> frozenset[str]:
+    """Return the lines of a job, also of what was deleted; of the number of an array those of all its tasks."""
+    target = Target(job_id)
+    keys = [
+        key
+        for deleted in (False, True)
+        for key in _list_keys(store, target, deleted=deleted, whole_array=True)
+    ]
+    return frozenset(key.lineage for key in keys)
+
+
 def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:
     """Return the keys that hold images of a target."""
     job_id = target.job_id

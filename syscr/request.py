@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from syscr.errors import RequestError
-from syscr.model import Target
+from syscr.model import JobId, Target
 
 DEFAULT_MAX_WAIT_SECONDS = 600.0
 
@@ -89,7 +89,7 @@ class PruneRequest:
 
     Attributes:
         checkpoint_dir: Directory to work in.
-        lineage: Only this line of jobs; None: all.
+        job_id: Only the line of this job, of the number of an array those of all its tasks; None: all.
         keep_last: Keep this many newest images of each job and step.
         keep_within_seconds: Keep images younger than this.
         keep_tags: Keep images that have one of these tags.
@@ -99,7 +99,7 @@ class PruneRequest:
     """
 
     checkpoint_dir: str
-    lineage: str | None = None
+    job_id: JobId | None = None
     keep_last: int | None = None
     keep_within_seconds: float | None = None
     keep_tags: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ def decide(
     unfinished: Collection[str] = frozenset(),
     in_use: Collection[str] = frozenset(),
     is_intact: Callable[[Image], bool] = _trust,
+    lineages: Collection[str] | None = None,
 ) -> tuple[Decision, ...]:
     """Decide for each image whether it stays.
 
@@ -40,20 +41,20 @@ def decide(
     it never takes the place of a good one.
 
     Args:
-        images: All images of the checkpoint directory, in any order. Those of other jobs than
-            ``request.lineage`` are not decided on.
+        images: All images of the checkpoint directory, in any order.
         request: The rules; without any rule and without ``allow_empty`` everything stays.
         now: Current time, aware.
         unfinished: Lineages whose job is not known to be in a final state.
         in_use: Ids of images that somebody works with (a restart reads them).
         is_intact: Whether an image verifies; asked only of those for which it matters, newest
             first, at most once each.
+        lineages: Only the images of these lines are decided on; None: all.
 
     Returns:
         One decision per image, oldest first.
     """
     asked = sorted(
-        (one for one in images if request.lineage in {None, one.manifest.lineage}), key=_order
+        (one for one in images if lineages is None or one.manifest.lineage in lineages), key=_order
     )
     reasons: dict[str, str] = {}
     for group in _groups(asked):

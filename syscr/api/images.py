@@ -130,7 +130,7 @@ def prune(
 
     Args:
         checkpoint_dir: Where; None: the configured directory.
-        job: Only the line of this job; None: all.
+        job: Only the line of this job, of the number of a job array those of all its tasks; None: all.
         keep_last: Keep this many newest images of each job and step.
         keep_within_seconds: Keep younger ones.
         keep_tags: Keep those with one of these tags.
@@ -149,7 +149,7 @@ def prune(
     chosen = load_settings() if settings is None else settings
     request = PruneRequest(
         checkpoint_dir=find_directory(checkpoint_dir) or chosen.checkpoint_dir,
-        lineage=None if job is None else str(read_target(job).job_id.number),
+        job_id=None if job is None else read_target(job).job_id,
         keep_last=keep_last,
         keep_within_seconds=keep_within_seconds,
         keep_tags=tuple(keep_tags),

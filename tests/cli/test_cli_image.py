@@ -223,7 +223,7 @@ def test_prune_gives_a_reason_for_each(run: Run, manager: FakeManager) -> None:
     request = manager.calls[0][1][0]
     assert request == PruneRequest(
         checkpoint_dir=request.checkpoint_dir,
-        lineage="4711",
+        job_id=JobId(4711),
         keep_last=1,
         keep_within_seconds=7 * 86400.0,
         keep_tags=("a",),

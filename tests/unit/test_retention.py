@@ -133,7 +133,7 @@ def test_decide_what_a_life_was_restored_from_may_go() -> None:
 
 def test_decide_other_jobs_are_not_decided_on() -> None:
     own, other = make(3), make(2, lineage="98")
-    decisions = decide([own, other], ask(lineage="4711", allow_empty=True), now=NOW)
+    decisions = decide([own, other], ask(allow_empty=True), now=NOW, lineages={"4711"})
     assert [(one.image, one.keep) for one in decisions] == [(own, False)]
 
 

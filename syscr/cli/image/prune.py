@@ -90,7 +90,7 @@ def prune(
     result = app.manager.prune(
         PruneRequest(
             checkpoint_dir=image_dir or app.settings.checkpoint_dir,
-            lineage=None if target is None else str(target.job_id.number),
+            job_id=None if target is None else target.job_id,
             keep_last=keep_last,
             keep_within_seconds=keep_within,
             keep_tags=keep_tags,

@@ -138,7 +138,7 @@ def test_image_functions_hand_over(calls: Calls, settings: Settings) -> None:
         ("delete_image", (image,), {}),
         ("undelete_image", ("20261124T",), {"checkpoint_dir": "/d"}),
     ]
-    assert calls[-1][1][0] == PruneRequest(settings.checkpoint_dir, lineage="4711", keep_last=2)
+    assert calls[-1][1][0] == PruneRequest(settings.checkpoint_dir, job_id=JobId(4711), keep_last=2)
 
 
 def test_settings_are_loaded_where_none_are_given(

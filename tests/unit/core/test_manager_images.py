@@ -21,6 +21,7 @@ from syscr.lives import LifeBook
 from syscr.model import (
     Finding,
     JobDetails,
+    JobId,
     JobState,
     Life,
     Severity,
@@ -31,6 +32,7 @@ from syscr.model import (
 )
 from syscr.ports import StoreKey
 from syscr.request import PruneRequest, RestartRequest
+from syscr.result import PruneResult
 
 LAST = PruneRequest(HOME, keep_last=1)
 HOUR = PruneRequest(HOME, keep_within_seconds=3600)
@@ -204,15 +206,45 @@ def test_prune_expunges_what_is_in_the_trash(world: World) -> None:
 def test_prune_of_one_line_leaves_the_others(world: World) -> None:
     mine = world.add_image(age=OLD)
     other = world.add_image("4712", age=OLD)
-    result = world.manager.prune(PruneRequest(HOME, lineage="4711", keep_within_seconds=1))
+    result = world.manager.prune(PruneRequest(HOME, job_id=JOB, keep_within_seconds=1))
     assert [one.image for one in result.decisions] == [mine]
     assert world.images() == [other.image_id]
+
+
+def test_prune_of_an_array_task_is_that_of_its_own_line(world: World) -> None:
+    """The number before the index is that of the last task."""
+    mine = world.add_image("4720", age=OLD, job_id="4711_3", number=4720)
+    last = world.add_image("4711", age=OLD, job_id="4711_9")
+    deleted = world.home.trash(world.add_image("4721", job_id="4711_4", number=4721))
+    everything = {"keep_within_seconds": 1.0, "expunge": True, "dry_run": False}
+
+    def prune(job: str) -> PruneResult:
+        job_id = JobId.parse(job)
+        return world.manager.prune(PruneRequest(HOME, job_id=job_id, **everything))  # type: ignore[arg-type]
+
+    result = prune("4711_3")
+    assert [one.image for one in result.decisions] == [mine]
+    assert result.expunged == (mine.image_id,)
+    assert world.images() == [last.image_id]
+    assert prune("4711_5") == PruneResult(())
+    result = prune("4711")  # all of its tasks
+    assert [one.image for one in result.decisions] == [last]
+    assert set(result.expunged) == {last.image_id, deleted.image_id}
+
+
+def test_prune_of_a_job_that_continues_another_is_that_of_the_line(world: World) -> None:
+    image = world.add_image(age=OLD)
+    world.home.write_record(StoreKey("9000"), "continues", {"lineage": "4711"})
+    result = world.manager.prune(
+        PruneRequest(HOME, job_id=JobId(9000), keep_within_seconds=1, dry_run=True)
+    )
+    assert [one.image for one in result.decisions] == [image]
 
 
 def test_prune_of_one_line_leaves_the_trash_of_others(world: World) -> None:
     other = world.home.trash(world.add_image("4712"))
     mine = world.home.trash(world.add_image("4711"))
-    result = world.manager.prune(PruneRequest(HOME, lineage="4711", expunge=True))
+    result = world.manager.prune(PruneRequest(HOME, job_id=JOB, expunge=True))
     assert result.expunged == (mine.image_id,)
     assert world.home.list_images(deleted=True)[0] == (other,)
 
@@ -307,7 +339,7 @@ def test_torn_image_is_deleted_brought_back_and_removed_for_good(world: World) -
     manager.delete_torn(torn.image_id)
     with pytest.raises(ImageNotFoundError):
         manager.delete_torn(other.image_id)
-    assert manager.prune(PruneRequest(HOME, lineage="4712", expunge=True)).expunged == ()
+    assert manager.prune(PruneRequest(HOME, job_id=JobId(4712), expunge=True)).expunged == ()
     assert manager.prune(PruneRequest(HOME, expunge=True)).expunged == (torn.image_id,)
     assert world.images() == [other.image_id]
 
