@@ -53,6 +53,23 @@ def test_killed_launcher_ends_the_stub(detached: Laboratory) -> None:
     assert launched.process.wait(WAIT_SECONDS) == -signal.SIGKILL
 
 
+def test_end_of_a_task_that_is_being_killed_is_not_its_own(
+    detached: Laboratory, tmp_path: Path
+) -> None:
+    """Slurm kills helpers first, and a program under DMTCP ends with its coordinator."""
+    note = tmp_path / "end"
+    tmp_path.chmod(0o777)
+    launched = detached.start("/bin/sh", "-c", SLEEPER, options=["--end", str(note)])
+    launched.expect("ready")
+    launched.send(signal.SIGSTOP)  # it is about to die, and does nothing any more
+    (program,) = launched.control.pids()
+    os.kill(program, signal.SIGKILL)
+    eventually(lambda: is_gone(program), "the program has ended")
+    launched.send(signal.SIGKILL)
+    eventually(lambda: is_gone(launched.control.launcher_pid), "the launcher is gone")
+    assert not note.exists()
+
+
 def test_stopped_stub_stops_the_task_until_it_goes_on(detached: Laboratory) -> None:
     launched = detached.shell(SLEEPER)
     launched.expect("ready")

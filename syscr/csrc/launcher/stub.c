@@ -8,9 +8,9 @@
  *    `- stub (this file) <-- link -->    `- outer half (supervise.c) ...
  *        `- sidecars
  *
- * The stub sends the numbers of the signals it gets; the outer half its wait status, with which the stub ends.
- * The link is the lifeline of both. SIGSTOP cannot be caught, so the outer half looks every second whether the
- * stub is stopped (`scontrol suspend`, `scancel -s STOP`), and stops the task as well.
+ * The stub sends the numbers of the signals it gets; the outer half its wait status, which the stub confirms and
+ * with which it ends. The link is the lifeline of both. SIGSTOP cannot be caught, so the outer half looks every
+ * second whether the stub is stopped (`scontrol suspend`, `scancel -s STOP`), and stops the task as well.
  * Source: Slurm 18.08 to 26.05, src/plugins/proctrack/linuxproc/kill_tree.c: descendants by /proc/PID/stat. */
 #define _GNU_SOURCE
 #include "launcher.h"
@@ -25,6 +25,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { STATUS_TAKEN = 0 }; /* no signal has this number */
 
 static void pass_signal_on(int signals, int link)
 {
@@ -55,7 +57,9 @@ static _Noreturn void run_stub(int link)
     } while (!polled[0].revents);
     if (!read_all(link, &status, sizeof status))
         status = SIGKILL; /* somebody has killed the outer half */
+    const char taken = STATUS_TAKEN;
     char byte;
+    send(link, &taken, 1, MSG_NOSIGNAL);
     while (read_all(link, &byte, 1))
         ; /* until it is gone */
     end_children(); /* sidecars */
@@ -99,11 +103,20 @@ void leave_tree(struct options *options)
     set_name("syscr-launcher");
 }
 
-/* With this wait status the stub ends. */
-void tell_stub(const struct options *options, int status)
+/* With this wait status the stub ends. Returns whether it has taken it: not where Slurm is killing the job, even if
+ * the stub has yet to die of that. */
+bool tell_stub(const struct options *options, int status)
 {
-    if (options->stub_link >= 0 && send(options->stub_link, &status, sizeof status, MSG_NOSIGNAL) < 0)
-        return; /* the stub was killed */
+    unsigned char number;
+    if (options->stub_link < 0)
+        return true;
+    if (send(options->stub_link, &status, sizeof status, MSG_NOSIGNAL) < 0)
+        return false;
+    do { /* signals come too late */
+        if (!read_all(options->stub_link, &number, 1))
+            return false;
+    } while (number != STATUS_TAKEN);
+    return true;
 }
 
 bool is_stub_stopped(const struct options *options)

@@ -88,12 +88,13 @@ static void end_helpers(const struct supervisor *self)
 
 _Noreturn void leave(struct supervisor *self, int status)
 {
-    if (self->task->ended && self->parked_until == 0)
+    /* linuxproc kills helpers before the stub, and a program under DMTCP ends with its coordinator: no end of its own */
+    bool is_killed = !tell_stub(self->task->options, status);
+    if (self->task->ended && self->parked_until == 0 && !is_killed)
         write_end(self->task->options, status, self->told ? "told" : "own");
     if (!self->task->namespaces)
         end_tree(self); /* background processes end with the task, as in any step */
     end_helpers(self);
-    tell_stub(self->task->options, status);
     leave_with(status);
 }
 
