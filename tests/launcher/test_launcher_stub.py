@@ -15,6 +15,8 @@ from launcher_support import (
     Laboratory,
     eventually,
     is_gone,
+    receive,
+    run_request,
     wait_for_wakes,
 )
 
@@ -74,6 +76,25 @@ def test_stopped_stub_stops_the_task_until_it_goes_on(detached: Laboratory) -> N
     launched = detached.shell(SLEEPER)
     launched.expect("ready")
     launched.send(signal.SIGSTOP)
+    eventually(launched.is_stopped, "the task stands still")
+    launched.send(signal.SIGCONT)
+    eventually(launched.is_running, "the task goes on")
+
+
+def test_dump_is_over_before_the_task_is_stopped(detached: Laboratory, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    tmp_path.chmod(0o777)
+    os.mkfifo(gate)
+    launched = detached.shell(SLEEPER)
+    launched.expect("ready")
+    with launched.connect() as link:
+        link.sendall(run_request(["/bin/sh", "-c", f"read line <{gate}"]))
+        eventually(lambda: launched.control.state() == "busy", "the tool runs")
+        launched.send(signal.SIGSTOP)
+        wait_for_wakes(launched.control.launcher_pid)
+        assert launched.is_running()
+        gate.write_text("go\n")
+        assert receive(link).startswith(b"ended 0 ")
     eventually(launched.is_stopped, "the task stands still")
     launched.send(signal.SIGCONT)
     eventually(launched.is_running, "the task goes on")
