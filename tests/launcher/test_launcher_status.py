@@ -33,6 +33,17 @@ def test_signal_that_ends_the_program_ends_the_launcher(lab: Laboratory, name: s
     assert errors == ""
 
 
+def test_ignored_sigchld_of_the_caller_hides_no_status(lab: Laboratory) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # survives exec, unlike a handler
+    try:
+        launched = lab.shell(COUNTER)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    launched.expect("ready")
+    launched.send(signal.SIGUSR2)
+    assert launched.end() == (5, "total 0\n", "")
+
+
 def test_signalled_program_leaves_no_core_of_the_launcher(binary: str, tmp_path: Path) -> None:
     """Slurm would collect two cores of one crash, and the second says nothing."""
     limits = "ulimit -c unlimited 2>/dev/null; cd " + str(tmp_path)

@@ -165,6 +165,7 @@ int main(int argc, char **argv)
         puts(SYSCR_VERSION);
         return 0;
     }
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored no status of a child is ever seen */
     struct options options = {.control_fd = -1, .agent_fd = -1, .stub_link = -1, .stub_stat = -1};
     options.restore = strcmp(argv[1], "restore") == 0;
     bool init = strcmp(argv[1], "init") == 0, tender = strcmp(argv[1], "agent") == 0;

@@ -94,8 +94,8 @@ void leave_tree(struct options *options)
     while (between > 0 && waitpid(between, &status, 0) < 0 && errno == EINTR)
         ;
     close(link[1]);
-    if (status == 0) {
-        close_sockets(options); /* the outer half's */
+    if (WEXITSTATUS(status) == 0) { /* or somebody has killed it: there may be an outer half all the same */
+        close_sockets(options);     /* the outer half's */
         run_stub(link[0]);
     }
     complain("cannot leave Slurm's tree: %s; the program gets each signal at once", strerror(WEXITSTATUS(status)));
