@@ -125,15 +125,36 @@ def test_each_signal_arrives_once(detached: Laboratory) -> None:
     assert launched.end()[0] == 5
 
 
+def start_with_helper(lab: Laboratory, note: Path, program: str) -> subprocess.Popen[str]:
+    """Start a helper, as ``syscr run`` does, and then the launcher; the helper writes down its own and its child's pid."""
+    note.parent.chmod(0o777)
+    helper = f"sh -c 'sleep 1000 & echo $$ $! >{note}; wait' <&- >&- 2>&- &"
+    mode = "--namespaces" if lab.namespaces else ""
+    launcher = f'exec "$0" run --detach {mode} --sidecar $! --task "{{}}" -- sh -c "$1"'
+    words = ["sh", "-c", f"{helper} {launcher}", lab.binary, program]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
 def test_helpers_end_with_the_stub(detached: Laboratory, tmp_path: Path) -> None:
     """Those that ``syscr run`` has started are the stub's children."""
-    note = tmp_path / "pid"
-    tmp_path.chmod(0o777)
-    helper = f"sh -c 'sleep 1000 & echo $! >{note}; wait' <&- >&- 2>&- &"
-    launcher = (
-        f'exec "$0" run --detach {"--namespaces" if detached.namespaces else ""} --sidecar $!'
-    )
-    script = f'{helper} {launcher} --task "{{}}" -- sh -c "until test -s {note}; do :; done"'
-    done = subprocess.run(["sh", "-c", script, detached.binary], timeout=WAIT_SECONDS)
-    assert done.returncode == 0
-    assert is_gone(int(note.read_text()))
+    note = tmp_path / "pids"
+    with start_with_helper(detached, note, f"until test -s {note}; do :; done") as stub:
+        assert stub.wait(WAIT_SECONDS) == 0
+    assert all(is_gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_what_a_dead_helper_has_left_ends_with_the_stub(
+    detached: Laboratory, tmp_path: Path
+) -> None:
+    note = tmp_path / "pids"
+    with start_with_helper(detached, note, COUNTER) as stub:
+        assert stub.stdout is not None
+        assert stub.stdout.readline() == "ready\n"
+        stub.send_signal(signal.SIGTERM)
+        assert stub.stdout.readline() == "got\n"  # so the stub has begun
+        helper, left = map(int, note.read_text().split())
+        os.kill(helper, signal.SIGKILL)
+        eventually(lambda: is_gone(helper), "the helper is dead")
+        stub.send_signal(signal.SIGUSR2)
+        assert stub.wait(WAIT_SECONDS) == 5
+    assert is_gone(left)

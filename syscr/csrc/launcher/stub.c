@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -44,6 +45,8 @@ static void pass_signal_on(int signals, int link)
 static _Noreturn void run_stub(int link)
 {
     sigset_t all;
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) /* only now: the outer half has found its new parent */
+        complain("cannot adopt orphans: %s", strerror(errno));
     sigfillset(&all);
     int status, signals = signalfd(-1, &all, SFD_CLOEXEC);
     if (signals < 0)
@@ -62,7 +65,7 @@ static _Noreturn void run_stub(int link)
     send(link, &taken, 1, MSG_NOSIGNAL);
     while (read_all(link, &byte, 1))
         ; /* until it is gone */
-    end_children(); /* sidecars */
+    end_children(); /* sidecars, and what they have left */
     leave_with(status);
 }
 
