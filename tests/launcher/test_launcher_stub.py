@@ -48,6 +48,19 @@ def test_killed_stub_takes_the_whole_task_along(detached: Laboratory) -> None:
     eventually(lambda: all(map(is_gone, pids)), "nothing is left of the task")
 
 
+def test_storage_that_hangs_does_not_keep_a_killed_task_alive(
+    hasty: Laboratory, tmp_path: Path
+) -> None:
+    hasty.detached = True
+    ready = tmp_path / "ready"
+    os.mkfifo(f"{ready}.new")  # opening it for writing blocks
+    launched = hasty.start("/bin/sh", "-c", SLEEPER, options=["--ready", str(ready)])
+    launched.expect("ready")
+    pids = [process.pid for process in launched.tree()]
+    launched.send(signal.SIGKILL)
+    eventually(lambda: all(map(is_gone, pids)), "nothing is left of the task")
+
+
 def test_killed_launcher_ends_the_stub(detached: Laboratory) -> None:
     launched = detached.shell(SLEEPER)
     launched.expect("ready")

@@ -31,7 +31,7 @@
 #endif
 
 enum {
-    END_NOTE_MS = END_MS, /* what the note of the program's end may take */
+    NOTE_MS = END_MS, /* what a note of the program's beginning or end may take */
     EXIT_RESTORE_FAILED = 40, /* RestartError in syscr/errors.py */
     EXIT_UNFINISHED = 75, /* EX_TEMPFAIL of sysexits.h */
     EXIT_NOT_FOUND = 127,

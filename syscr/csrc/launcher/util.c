@@ -105,11 +105,6 @@ static void write_note(const char *path, const char *text)
         close(fd);
 }
 
-void write_ready(const struct options *options, const char *text)
-{
-    write_note(options->ready, text);
-}
-
 /* Lets a child write it, and waits so long for it: storage that hangs must not keep signals or the job's end
  * back. Returns at once where no child can be had: the note is worth less than the job. */
 static void write_within(const struct options *options, const char *path, const char *text, int milliseconds)
@@ -129,13 +124,18 @@ static void write_within(const struct options *options, const char *path, const 
     }
 }
 
+void write_ready(const struct options *options, const char *text)
+{
+    write_within(options, options->ready, text, NOTE_MS);
+}
+
 /* How the program ended: wait status, how ("own", "told" by a signal, "image": ended after its image,
  * "fenced": ended for a newer life), when. */
 void write_end(const struct options *options, int status, const char *how)
 {
     char text[64];
     snprintf(text, sizeof text, "%d %s %lld\n", status, how, (long long)time(NULL));
-    write_within(options, options->end, text, END_NOTE_MS);
+    write_within(options, options->end, text, NOTE_MS);
 }
 
 /* Since when the job has no agent, in seconds since 1970; nobody waits for it. */
