@@ -111,3 +111,18 @@ def test_agent_ends_with_its_tender(tender: Start, tmp_path: Path) -> None:
     (agent,) = (one.pid for one in list_tree(process.pid) if one.pid != process.pid)
     process.kill()
     eventually(lambda: is_gone(agent), "the agent is gone, too")
+
+
+def test_agent_ends_with_its_launcher(hasty_binary: str, tmp_path: Path) -> None:
+    """A launcher that is killed alone cannot end it; 'scancel --batch -s KILL' does that under linuxproc."""
+    note = tmp_path / "pids"
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        number = theirs.fileno()
+        words = [hasty_binary, "agent", "--agent-fd", str(number), "--", "sh", "-c"]
+        script = f"sleep 1000 & echo $$ $! >{note}.new; mv {note}.new {note}; wait"
+        process = subprocess.Popen([*words, script], pass_fds=[number])
+    eventually(note.exists, "the agent")
+    ours.close()
+    assert process.wait(WAIT_SECONDS) == 0
+    assert all(is_gone(int(pid)) for pid in note.read_text().split())

@@ -2,15 +2,17 @@
  *
  * It holds the agent's end of the launcher's socket, so a question that comes while there is no agent waits for
  * the next one (or for the launcher's patience), and tells the launcher of each death. Once it gives up, the
- * launcher sees the socket closed. Started by `syscr run` with all signals blocked, as every sidecar; what it
- * says is in agent.log. */
+ * launcher sees the socket closed; once the launcher has gone, it ends. Started by `syscr run` with all signals
+ * blocked, as every sidecar; what it says is in agent.log. */
 #define _GNU_SOURCE
 #include "launcher.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -36,16 +38,39 @@ static pid_t start_agent(char **argv)
     _exit(EXIT_NOT_EXECUTABLE);
 }
 
-/* Waits for one child; reaps what others have left on the way. */
-static int wait_for(pid_t wanted)
+static int open_children(void)
 {
-    int status = 0;
-    for (pid_t pid = 0; pid != wanted;) {
-        pid = waitpid(-1, &status, 0);
-        if (pid < 0 && errno != EINTR)
-            return 0;
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    int children = sigprocmask(SIG_BLOCK, &child, NULL) == 0 ? signalfd(-1, &child, SFD_CLOEXEC) : -1;
+    if (children < 0) {
+        complain("cannot wait for the agent: %s", strerror(errno));
+        _exit(1);
     }
-    return status;
+    return children;
+}
+
+/* Waits for the agent; reaps what others have left on the way. With the launcher all ends: one that was killed could
+ * not see to that, and its agent would go on, in the job's next life, too. */
+static int wait_for(pid_t agent, int children, int launcher)
+{
+    struct pollfd polled[] = {{.fd = children, .events = POLLIN}, {.fd = launcher, .events = POLLRDHUP}};
+    for (;;) {
+        struct signalfd_siginfo info;
+        int status;
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+            if (pid == agent)
+                return status;
+        if (poll(polled, 2, -1) < 0)
+            continue;
+        if (polled[1].revents) {
+            end_children();
+            _exit(0);
+        }
+        if (read(children, &info, sizeof info) < 0)
+            continue;
+    }
 }
 
 static void describe_end(int status)
@@ -67,13 +92,14 @@ _Noreturn void run_tender(const struct options *options)
     const struct timespec pause = {.tv_sec = PAUSE_MS / 1000, .tv_nsec = PAUSE_MS % 1000 * 1000000};
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) /* what the agent leaves behind stays below us */
         complain("cannot adopt orphans: %s", strerror(errno));
+    int children = open_children();
     for (int deaths = 0;;) {
         double started = now_seconds();
         pid_t pid = start_agent(options->argv);
         if (pid < 0)
             complain("cannot start the agent: %s", strerror(errno)); /* too many processes, say: not for ever */
         else
-            describe_end(wait_for(pid));
+            describe_end(wait_for(pid, children, options->agent_fd));
         kill_descendants(getpid()); /* nobody waits for its helpers any more */
         deaths = now_seconds() - started > LONG_LIFE ? 1 : deaths + 1;
         if (deaths > STARTS_AGAIN) {
