@@ -161,11 +161,41 @@ def _make_work(cluster: Cluster, request: pytest.FixtureRequest, backend: Backen
 def work(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Work]:
     """A private directory of alice, on shared storage; what runs there is ended with the test."""
     backend = request.getfixturevalue("backend") if "backend" in request.fixturenames else None
+    yield from _work(cluster, request, backend)
+
+
+def _work(
+    cluster: Cluster, request: pytest.FixtureRequest, backend: Backend | None
+) -> Iterator[Work]:
     work = _make_work(cluster, request, backend)
     yield work
     if request.node.stash.get(_FAILED, False):
         request.node.add_report_section("teardown", f"files in {work.path}", work.describe())
     work.clean_up()
+
+
+@pytest.fixture
+def linuxproc(cluster: Cluster) -> Iterator[Cluster]:
+    """A cluster whose Slurm knows a job's processes by their parent links; another one where this one does not."""
+    told = cluster.run("root", "login", ["scontrol", "show", "config"], check=True).stdout
+    if re.search(r"^ProctrackType *= proctrack/linuxproc$", told, re.MULTILINE):
+        yield cluster
+        return
+    other = Cluster(f"{cluster.name}-lp", {**ENVIRON, "SYSCR_PROCTRACK": "linuxproc"})
+    other.on_image, other.on_spent = cluster.on_image, cluster.on_spent
+    other.drive("down")  # one that a killed session has left
+    try:
+        other.drive("up")
+        other.drive("deploy")
+        yield other
+    finally:
+        other.drive("down")
+
+
+@pytest.fixture
+def linuxproc_work(linuxproc: Cluster, request: pytest.FixtureRequest) -> Iterator[Work]:
+    """As ``work``, there."""
+    yield from _work(linuxproc, request, None)
 
 
 @pytest.fixture

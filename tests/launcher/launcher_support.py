@@ -150,10 +150,8 @@ class Launched:
         return list_tree(self.control.launcher_pid)
 
     def is_watched(self) -> bool:
-        """Whether the launcher knows which signals the program gets by itself: a sentinel tells, or it gets none."""
-        return self.pid != self.control.launcher_pid or any(
-            process.comm == "syscr-sentinel" for process in self.tree()
-        )
+        """Whether the launcher has a sentinel, which tells what the program gets without it."""
+        return "syscr-sentinel" in {process.comm for process in self.tree()}
 
     def states(self) -> set[str]:
         """Return the states of the program's processes."""

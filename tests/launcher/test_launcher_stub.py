@@ -171,3 +171,22 @@ def test_what_a_dead_helper_has_left_ends_with_the_stub(
         stub.send_signal(signal.SIGUSR2)
         assert stub.wait(WAIT_SECONDS) == 5
     assert is_gone(left)
+
+
+def test_task_that_stays_in_the_tree_gets_each_signal_once(detached: Laboratory) -> None:
+    """Another launcher adopts it, as any subreaper between it and slurmstepd would."""
+    inner = (detached.binary, "run", "--detach", "--task", "{}", "--", "/bin/sh", "-c", COUNTER)
+    launched = detached.start(*inner)
+    launched.expect("ready")
+
+    def count_sentinels() -> int:
+        return [process.comm for process in launched.tree()].count("syscr-sentinel")
+
+    eventually(lambda: count_sentinels() == 2, "both launchers are watched")
+    for process in launched.tree():
+        os.kill(process.pid, signal.SIGTERM)
+    launched.expect("got")
+    for process in launched.tree():
+        os.kill(process.pid, signal.SIGUSR2)
+    launched.expect("total 1")
+    assert launched.end()[0] == 5

@@ -162,13 +162,18 @@ static void reap(struct supervisor *self)
     }
 }
 
-/* A signal of Slurm's that is to be passed on then. */
-static void take_signal(struct supervisor *self, int number, double due)
+/* A signal of Slurm's: it is passed on unless the sentinel sees it, too. */
+static void take_signal(struct supervisor *self, int number)
 {
-    if (self->parked_until == 0)
-        self->forward_due[number] = due;
-    else if (is_deadly(number)) /* the program is gone: nothing to wait for */
-        leave(self, number);
+    double now = now_seconds();
+    if (self->parked_until > 0) { /* the program is gone: nothing to wait for */
+        if (is_deadly(number))
+            leave(self, number);
+        return;
+    }
+    if (number > SIGNAL_MAX || now - self->sentinel_saw[number] < SENTINEL_WAIT)
+        return;
+    self->forward_due[number] = now + SENTINEL_WAIT;
 }
 
 static void receive_signal(struct supervisor *self)
@@ -177,13 +182,10 @@ static void receive_signal(struct supervisor *self)
     if (read(self->signals, &info, sizeof info) != sizeof info)
         return;
     int number = (int)info.ssi_signo;
-    double now = now_seconds();
     if (number == SIGCHLD)
         return reap(self);
-    if (info.ssi_pid == (unsigned)getpid())
-        return; /* our own SIGPIPE, from a complaint that nobody reads: the program must not get it */
-    if (number <= SIGNAL_MAX && now - self->sentinel_saw[number] >= SENTINEL_WAIT)
-        take_signal(self, number, now + SENTINEL_WAIT);
+    if (info.ssi_pid != (unsigned)getpid()) /* not our own SIGPIPE, from a complaint that nobody reads */
+        take_signal(self, number);
 }
 
 /* Stops and wakes the tree as Slurm does the stub; not while a dump tool works on it: of 30 dumps by CRIU 4.2.1 that
@@ -201,7 +203,6 @@ static void look_at_stub(struct supervisor *self)
         signal_tree(self, SIGCONT);
 }
 
-/* The program gets nothing but from us: nothing to wait for. */
 static void receive_stub(struct supervisor *self)
 {
     unsigned char number;
@@ -209,7 +210,7 @@ static void receive_stub(struct supervisor *self)
         leave(self, SIGKILL); /* the stub was killed, and the job with it */
     if (number == SIGCONT && self->suspended)
         return look_at_stub(self); /* this one wakes the whole tree */
-    take_signal(self, number, now_seconds());
+    take_signal(self, number);
 }
 
 static void receive_sentinel(struct supervisor *self)
@@ -294,9 +295,8 @@ static void start(struct supervisor *self)
 {
     if (self->task->options->stub_stat >= 0)
         self->look_due = now_seconds() + LOOK_SECONDS;
-    if (self->task->options->stub_link < 0)
-        self->sentinel_pipe = start_sentinel(&self->sentinel);
-    if (self->task->options->stub_link < 0 && self->sentinel_pipe < 0)
+    self->sentinel_pipe = start_sentinel(&self->sentinel);
+    if (self->sentinel_pipe < 0)
         complain("no sentinel (%s): some signals may arrive twice", strerror(errno));
     sigset_t all;
     sigfillset(&all);
