@@ -19,7 +19,7 @@ from syscr.config import load_settings
 from syscr.errors import SyscrError
 from syscr.job.environment import TaskPlace, find_bypass, read_place
 from syscr.job.options import GivenOptions, parse_run
-from syscr.procfs import cgroup
+from syscr.job.tracking import must_leave_tree
 from syscr.settings import Settings
 
 SRUN_VARIABLE = "SYSCR_SRUN"
@@ -85,7 +85,7 @@ def find_launch(
     return (
         launcher,
         "run",
-        *(() if cgroup.is_own_process_kept_by_cgroup() else ("--detach",)),
+        *(("--detach",) if must_leave_tree(environ) else ()),
         "--namespaces",
         "--control-fd",
         str(control.fileno()),

@@ -20,8 +20,8 @@ def run_task(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> i
     from syscr.job.run import TaskRunner
     from syscr.job.run_options import RunOptions
     from syscr.job.start import TaskStarter
+    from syscr.job.tracking import must_leave_tree
     from syscr.process.replace import replace_process
-    from syscr.procfs.cgroup import is_own_process_kept_by_cgroup
 
     environ = dict(os.environ if environ is None else environ)
     try:
@@ -39,7 +39,7 @@ def run_task(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> i
             warn(f"{bypass}; the program runs without checkpoints")
             replace_process(given.command, env=environ)
         settings = load_settings(environ, overrides=given.overrides())
-        detach = not is_own_process_kept_by_cgroup()
+        detach = must_leave_tree(environ)
         starter = TaskStarter(build_launcher(settings), environ, (find_syscr(),), detach)
         runner = TaskRunner(build_backends(settings), open_store, starter, environ, warn)
         runner.run(RunOptions.build(given, settings), place)

@@ -100,7 +100,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr("syscr.config.SYSTEM_FILE", str(tmp_path / "none"))
     monkeypatch.setattr(fresh, "_SWITCHES", {})
     monkeypatch.setattr(fresh, "is_on_terminal", lambda: False)
-    monkeypatch.setattr("syscr.procfs.cgroup.is_own_process_kept_by_cgroup", lambda: True)
+    monkeypatch.setattr("syscr.job.tracking.CONFIGURATIONS", [])
+    monkeypatch.setattr("syscr.job.tracking.is_own_process_kept_by_cgroup", lambda: True)
     monkeypatch.setattr("syscr.backends.criu.parse.NAMESPACE_SWITCHES", {})
     monkeypatch.setattr("syscr.job.run.replace_process", become)
     monkeypatch.setattr("syscr.job.start.replace_process", become)
@@ -149,7 +150,7 @@ def test_both_ways_become_the_same_launcher(
 def test_both_ways_leave_the_tree_where_slurm_follows_parent_links(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syscr.procfs.cgroup.is_own_process_kept_by_cgroup", lambda: False)
+    monkeypatch.setattr("syscr.job.tracking.is_own_process_kept_by_cgroup", lambda: False)
     site.make_copy()
     short = site.short()
     assert short is not None
