@@ -1,6 +1,6 @@
 """What a life does about the one before it: it makes sure that that one is over, and writes itself down.
 
-Lives are kept for jobs with an agent (``--checkpoint``, ``--total-time``); see ``lives.py``.
+Lives are kept for jobs with an agent (``--checkpoint``, ``--total-time``); see ``lives/``.
 """
 
 from __future__ import annotations
