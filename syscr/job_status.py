@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syscr.errors import JobNotFoundError, PreflightError, RequestError, SyscrError
+from syscr.lines import find_parts
 from syscr.lives import add_image, close_life, sum_time
-from syscr.locating import Locator, find_parts
+from syscr.locating import Locator
 from syscr.model import Image, Job, JobState, Life, Target
 from syscr.ports import Clock, Scheduler
 from syscr.request import CheckpointRequest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syscr.errors import (
@@ -14,8 +14,9 @@ from syscr.errors import (
     StoreError,
     StoreNotFoundError,
 )
+from syscr.lines import find_image_keys, list_keys
 from syscr.lives import LifeBook
-from syscr.model import Image, JobId, Life, Target, TornImage
+from syscr.model import Image, Life, Target, TornImage
 from syscr.ports import AnyImage, Store, StoreKey
 from syscr.request import RestartRequest
 from syscr.selection import Progress, Selection, find_lineage, select_newest, verify_visibly
@@ -62,7 +63,7 @@ class Locator:
         """
         for store in self.stores(image_dir):
             try:
-                keys = _keys_of(store, target)
+                keys = find_image_keys(store, target)
             except StoreNotFoundError:
                 continue
             except StoreAccessError:
@@ -222,7 +223,7 @@ class Locator:
             try:
                 keys: tuple[StoreKey | None, ...] = (None,)
                 if target is not None:
-                    keys = _list_keys(store, target, deleted=deleted, whole_array=whole_array)
+                    keys = list_keys(store, target, deleted=deleted, whole_array=whole_array)
                 for key in keys:
                     found, unreadable = store.list_images(key=key, deleted=deleted)
                     images += found
@@ -248,71 +249,6 @@ def name_dirs(dirs: Sequence[str]) -> str:
     shown = ", ".join(f"'{path}'" for path in dirs[:_NAMED])
     more = len(dirs) - _NAMED
     return shown if more < 1 else f"{shown} and {more} other{'s' if more > 1 else ''}"
-
-
-def is_plain(job_id: JobId) -> bool:
-    """Return whether an id is a plain number: a job, or a whole array and its last task, too; pure."""
-    return job_id.array_index is None and job_id.het_offset is None
-
-
-def find_parts(job_id: JobId, images: Iterable[Image]) -> tuple[str, ...]:
-    """Return the tasks of an array that have images, where a plain number is that of an array; pure."""
-    if not is_plain(job_id):
-        return ()
-    found = {image.manifest.job_id for image in images}
-    parts = [name for name in found if name.startswith(f"{job_id}_")]
-    return tuple(sorted(parts, key=lambda name: (len(name), name)))
-
-
-def find_lineages(store: Store, job_id: JobId) -> frozenset[str]:
-    """Return the lines of a job, also of what was deleted; of the number of an array those of all its tasks."""
-    target = Target(job_id)
-    keys = [
-        key
-        for deleted in (False, True)
-        for key in _list_keys(store, target, deleted=deleted, whole_array=True)
-    ]
-    return frozenset(key.lineage for key in keys)
-
-
-def _keys_of(store: Store, target: Target) -> tuple[StoreKey, ...]:
-    """Return the keys that hold images of a target."""
-    job_id = target.job_id
-    if is_plain(job_id):
-        lineage = find_lineage(store, job_id.number)
-        keys = [key for key in store.find_keys(lineage) if store.list_images(key=key)[0]]
-    else:
-        keys = _find_named(store, job_id, deleted=False)
-    return tuple(key for key in keys if target.step in {None, key.step})
-
-
-def _list_keys(
-    store: Store, target: Target, *, deleted: bool, whole_array: bool
-) -> tuple[StoreKey, ...]:
-    """Return the keys that hold something of a target to list: also what cannot be read, or is deleted."""
-    job_id = target.job_id
-    keys: list[StoreKey] = []
-    if is_plain(job_id):
-        keys += store.find_keys(find_lineage(store, job_id.number))
-    if whole_array or not is_plain(job_id):
-        keys += _find_named(store, job_id, deleted=deleted)
-    return tuple(key for key in dict.fromkeys(keys) if target.step in {None, key.step})
-
-
-def _find_named(store: Store, job_id: JobId, *, deleted: bool) -> list[StoreKey]:
-    """Return the keys of an array task, or of all tasks of an array, by what their images say.
-
-    The folder of a task has the task's own plain number, which Slurm forgets.
-    """
-    images, _ = store.list_images(deleted=deleted)
-    names = find_parts(job_id, images) if is_plain(job_id) else (str(job_id),)
-    return list(
-        dict.fromkeys(
-            StoreKey(image.manifest.lineage, image.manifest.step)
-            for image in images
-            if image.manifest.job_id in names
-        )
-    )
 
 
 def _choose_key(target: Target, keys: Sequence[StoreKey]) -> StoreKey:

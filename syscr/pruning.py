@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from syscr import retention
 from syscr.errors import SyscrError
-from syscr.locating import find_lineages
+from syscr.lines import find_lineages
 from syscr.model import Image, TornImage
 from syscr.ports import Clock, Scheduler, Store, StoreKey
 from syscr.protecting import find_protection
