@@ -108,7 +108,6 @@ _Noreturn void run_tender(const struct options *options);
 /* stub.c */
 void leave_tree(struct options *options);
 bool tell_stub(const struct options *options, int status);
-bool is_stub_stopped(const struct options *options);
 /* caps.c */
 bool keep_tool_capabilities(void);
 bool drop_capabilities(void);

@@ -17,7 +17,6 @@ static const double SENTINEL_WAIT = 0.05; /* slurmd signals a tree within far le
 #endif
 static const double TOOL_GRACE = TOOL_GRACE_SECONDS; /* to end by itself once it cannot write any more */
 enum { END_ROUNDS = 500, END_PAUSE_NS = 10000000 };
-static const double LOOK_SECONDS = 1; /* Slurm stops a job two seconds after it has sent SIGTSTP */
 
 static void send_signal(pid_t pid, void *number)
 {
@@ -188,29 +187,11 @@ static void receive_signal(struct supervisor *self)
         take_signal(self, number);
 }
 
-/* Stops and wakes the tree as Slurm does the stub; not while a dump tool works on it: of 30 dumps by CRIU 4.2.1 that
- * a SIGSTOP came into, 18 failed, and one cost the program a process. */
-static void look_at_stub(struct supervisor *self)
-{
-    self->look_due = now_seconds() + LOOK_SECONDS;
-    if (self->tool > 0)
-        return;
-    bool stopped = is_stub_stopped(self->task->options), changed = stopped != self->suspended;
-    self->suspended = stopped;
-    if (changed && stopped)
-        signal_tree(self, SIGSTOP);
-    else if (changed && self->held_until == 0) /* else the end of the hold wakes it */
-        signal_tree(self, SIGCONT);
-}
-
 static void receive_stub(struct supervisor *self)
 {
-    unsigned char number;
-    if (!read_all(self->task->options->stub_link, &number, 1))
-        leave(self, SIGKILL); /* the stub was killed, and the job with it */
-    if (number == SIGCONT && self->suspended)
-        return look_at_stub(self); /* this one wakes the whole tree */
-    take_signal(self, number);
+    int number = hear_stub(self);
+    if (number > 0)
+        take_signal(self, number);
 }
 
 static void receive_sentinel(struct supervisor *self)
@@ -294,7 +275,7 @@ static void meet_deadlines(struct supervisor *self)
 static void start(struct supervisor *self)
 {
     if (self->task->options->stub_stat >= 0)
-        self->look_due = now_seconds() + LOOK_SECONDS;
+        look_at_stub(self);
     self->sentinel_pipe = start_sentinel(&self->sentinel);
     if (self->sentinel_pipe < 0)
         complain("no sentinel (%s): some signals may arrive twice", strerror(errno));

@@ -47,6 +47,9 @@ _Noreturn void leave_to_newer(struct supervisor *self);
 bool ask_agent(struct supervisor *self, int number);
 int hear_agent(struct supervisor *self);
 void say_agent_gone(struct supervisor *self);
+/* stub.c */
+void look_at_stub(struct supervisor *self);
+int hear_stub(struct supervisor *self);
 /* supervise.c */
 _Noreturn void leave(struct supervisor *self, int status);
 void signal_tree(struct supervisor *self, int number);
