@@ -49,16 +49,18 @@ def test_checkpoint_killed_at_any_stage_leaves_job_and_store_whole(work: Work) -
 
 
 def _kill_at(patient: Patient, stage: str, before: list[str]) -> list[str]:
-    """Kill a checkpoint at a stage; one that was too quick to be caught is complete, so try again.
+    """Kill a checkpoint at a stage; one that was too quick for that is complete, so try again.
 
     Returns:
         The images that were there before the checkpoint that was killed.
     """
     for _ in range(_TRIES):
-        if try_to_kill_when(patient, stage, "--", "syscr", "checkpoint", patient.job_id):
-            return before
+        is_hit = try_to_kill_when(patient, stage, "--", "syscr", "checkpoint", patient.job_id)
         after = patient.list_images()
-        assert after[:-1] == before, f"'{stage}' was not seen, so the checkpoint is complete"
+        if is_hit and after == before:
+            return before
+        assert after[:-1] == before, f"'{stage}' was over, so the checkpoint is complete"
+        patient.work.syscr("image", "verify", after[-1])
         before = after
     raise AssertionError(f"stage '{stage}' was not seen in {_TRIES} checkpoints")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,11 +15,12 @@ ROUNDS = 10
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_ended_launcher_leaves_no_process_behind(lab: Laboratory, number: int) -> None:
-    launched = lab.shell("sleep 1000 & echo ready; exec sleep 0.2")
+    launched = lab.shell("sleep 1000 & trap 'exit 0' USR2; echo ready; wait")
     launched.expect("ready")
     eventually(launched.is_watched, "it passes signals on")
     launcher = launched.control.launcher_pid
     pids = [process.pid for process in launched.tree() if process.pid != launcher]
+    launched.send(signal.SIGUSR2)
     assert launched.process.wait(WAIT_SECONDS) == 0
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
     eventually(lambda: is_gone(launcher), "the launcher is gone, too")  # it may be init's to reap
