@@ -18,6 +18,8 @@ CAUSES = ("preempt", "timeout", "node-failure")
 
 _REASONS = {"preempt": StopReason.PREEMPTION, "timeout": StopReason.TIME_LIMIT}
 _BELIEVED = timedelta(seconds=60)
+# Source: slurm.conf manual, KillWait, 24.11: so long a program may take to end.
+_KILL_WAIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,24 @@ class Simulator:
         )
 
     def _requeue_as_slurm(self, book: LifeBook, before: Life, job: Job) -> None:
-        """Requeue a job that has ended without a last image: a real preemption would do so itself."""
+        """Requeue a job that has ended without a last image: a real preemption would do so itself.
+
+        The agent may just have said that there is none, and the program be about to end.
+        """
+        limit = _KILL_WAIT_SECONDS
+        wait_until(self.clock, lambda: not self._lives(before, job), timeout_seconds=limit)
         if self.scheduler.get_job(job.job_id).state is not JobState.FAILED:
             return
         ended = read_end(book.store, book.key, before)
         ended_by_itself = ended is not None and ended.how == "own"
         if not ended_by_itself and self.scheduler.get_job_details(job.job_id).can_requeue:
             self.scheduler.requeue(job.job_id)
+
+    def _lives(self, life: Life, job: Job) -> bool:
+        """Whether Slurm has not done with a life; it may have been told to end."""
+        if self.scheduler.get_job(job.job_id).state not in {JobState.RUNNING, JobState.COMPLETING}:
+            return False
+        return self.scheduler.get_job_details(job.job_id).restart_count == life.restart_count
 
     def _find_book(self, job: Job, target: Target) -> LifeBook:
         book = self.locator.find_book(target, job.number)

@@ -93,6 +93,15 @@ class LongLived(Patient):
         self.check_alive()
         return facts
 
+    def outlive_three_stops(self) -> JobFacts:
+        """Let it go through its time limit, a preemption and a requeue; returns its fourth life."""
+        self.reach_limit()
+        self.come_back(1)
+        self.preempt()
+        self.come_back(2)
+        self.work.run("scontrol", "requeue", self.job_id)
+        return self.come_back(3)
+
 
 def start(work: Work, *options: str, megabytes: int = MEGABYTES) -> LongLived:
     """Start a job that keeps itself alive, and wait until its agent knows what Slurm has in mind."""

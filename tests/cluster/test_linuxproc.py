@@ -14,12 +14,7 @@ def test_job_lives_on_and_obeys_slurm(linuxproc: Cluster, linuxproc_work: Work) 
     work = linuxproc_work
     work.backend = CRIU
     patient = start(work, "--time=10")
-    patient.reach_limit()
-    patient.come_back(1)
-    patient.preempt()
-    patient.come_back(2)
-    work.run("scontrol", "requeue", patient.job_id)
-    (node,) = patient.come_back(3).nodes
+    (node,) = patient.outlive_three_stops().nodes
 
     linuxproc.run("root", "login", ["scontrol", "suspend", patient.job_id], check=True)
     steps = f"{patient.name}.out"

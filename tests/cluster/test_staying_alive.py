@@ -13,12 +13,7 @@ from faults_support import AGENT, CRIU, EXIT_CODE, find_processes, paused, wait_
 def test_job_outlives_limit_preemption_and_requeue(work: Work, backend: Backend) -> None:
     work.backend = backend
     patient = start(work, "--time=10")
-    patient.reach_limit()
-    patient.come_back(1)
-    patient.preempt()
-    patient.come_back(2)
-    work.run("scontrol", "requeue", patient.job_id)
-    patient.come_back(3)
+    patient.outlive_three_stops()
     patient.finish()
     assert patient.reasons() == ["time limit", "preemption", "requeue", "own end"]
     status = patient.status()

@@ -145,6 +145,31 @@ def test_job_that_dies_of_the_signal_is_requeued_as_slurm_would(
     assert alive.manager.simulate(TARGET, cause).job_state == state
 
 
+def test_program_that_dies_after_the_remark_of_its_agent_is_requeued_too(alive: World) -> None:
+    book = LifeBook(alive.home, KEY)
+    sleep = alive.clock.sleep
+    remarks: list[str] = []
+
+    def die_slowly(seconds: float) -> None:
+        sleep(seconds)
+        if remarks:
+            alive.scheduler.set_state(JOB, JobState.FAILED)
+            alive.home.write_note(KEY, "run/4711.0.0/end", "15 told 0")
+        remarks.append("preemption: no time for an image (3.3 s left)")
+        noted_at = alive.clock.now()
+        book.update(replace(book.read()[-1], note=remarks[0], noted_at=noted_at))
+
+    alive.clock.sleep = die_slowly  # type: ignore[method-assign]
+    result = alive.manager.simulate(TARGET, "preempt")
+    assert (result.job_state, result.life.note) == ("PENDING", remarks[0])
+
+
+def test_program_that_outlives_its_preemption_is_left_alone(alive: World) -> None:
+    answer(alive, note="preemption: no last image: disk full", noted_at=alive.clock.now())
+    assert alive.manager.simulate(TARGET, "preempt").job_state == "RUNNING"
+    assert not any(isinstance(act, tuple) and act[0] == "requeue" for act in alive.log)
+
+
 def test_remark_of_the_agent_ends_the_waiting(alive: World) -> None:
     for _ in range(2):  # the same again is a new one
         alive.clock.advance(10)
