@@ -68,7 +68,10 @@ make_homes() {
         install -d -m 700 -o "$user" -g "$user" "/home/$user"
         for file in /etc/skel/.[a-z]*; do
             to=/home/$user/${file##*/}
-            [ -e "$to" ] || install -m 644 -o "$user" -g "$user" "$file" "$to"
+            [ -e "$to" ] && continue
+            # aside first: two that make the same file fail each other
+            install -m 644 -o "$user" -g "$user" "$file" "$to.$(hostname)"
+            mv -f "$to.$(hostname)" "$to"
         done
     done
     chmod 1777 /shared
