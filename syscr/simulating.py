@@ -108,8 +108,11 @@ class Simulator:
 
         The agent may just have said that there is none, and the program be about to end.
         """
-        limit = _KILL_WAIT_SECONDS
-        wait_until(self.clock, lambda: not self._lives(before, job), timeout_seconds=limit)
+        wait_until(
+            self.clock,
+            lambda: not self._lives(before, job),
+            timeout_seconds=_KILL_WAIT_SECONDS,
+        )
         if self.scheduler.get_job(job.job_id).state is not JobState.FAILED:
             return
         ended = read_end(book.store, book.key, before)

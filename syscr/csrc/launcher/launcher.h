@@ -1,9 +1,9 @@
 /* syscr-launcher: supervises one Slurm task so that it can be dumped and restored.
  *
  *   slurmstepd
- *    `- outer half (supervise.c): slurmstepd's child (but see stub.c), host namespaces. Passes signals on (after the agent's
- *        |                        word, agent.c), gives back the exit status, runs the dump tool on request
- *        |                        (control.c, tool.c).
+ *    `- outer half (supervise.c): slurmstepd's child (but see stub.c), host namespaces. Passes signals on
+ *        |                        (after the agent's word, agent.c), gives back the exit status, runs the
+ *        |                        dump tool on request (control.c, tool.c).
  *        |- sentinel (sentinel.c): notices whether Slurm signals the whole tree or the task alone
  *        |- fence (fence.c):      notices that there is a newer life of the job
  *        `- PID 1 (namespace.c):  of the task's own user, PID and mount namespace; reaps, holds the lifeline

@@ -53,12 +53,9 @@ static _Noreturn void run_stub(int link)
     if (signals < 0)
         complain("cannot receive signals: %s", strerror(errno));
     struct pollfd polled[] = {{.fd = link, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-    do {
-        if (poll(polled, 2, -1) < 0)
-            continue;
-        if (polled[1].revents)
+    while (!polled[0].revents)
+        if (poll(polled, 2, -1) >= 0 && polled[1].revents)
             pass_signal_on(signals, link);
-    } while (!polled[0].revents);
     if (!read_all(link, &status, sizeof status))
         status = SIGKILL; /* somebody has killed the outer half */
     const char taken = STATUS_TAKEN;

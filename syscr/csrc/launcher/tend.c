@@ -68,8 +68,8 @@ static int wait_for(pid_t agent, int children, int launcher)
             end_children();
             _exit(0);
         }
-        if (read(children, &info, sizeof info) < 0)
-            continue;
+        if (polled[0].revents && read(children, &info, sizeof info) < 0)
+            complain("cannot wait for the agent: %s", strerror(errno));
     }
 }
 
